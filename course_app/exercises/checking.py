@@ -1,0 +1,131 @@
+"""`check`: runs an answer on a private server and says, in sentences, what happened."""
+
+import asyncio
+import contextlib
+import importlib
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from course_app.lab import AppError, Bench, LabError
+
+LIMIT = 6.5
+"""Seconds an answer may take. To close a server that it has stuck takes up to 3.5 more."""
+UNFINISHED = f"Your answer had not finished after {LIMIT:g} seconds, and was stopped."
+RESTART = (
+    "Your code is still running in a thread that cannot be stopped. "
+    "Restart the kernel (Kernel > Restart) before you go on."
+)
+
+Checker = Callable[[Any], Awaitable[list[str]]]
+_checkers: dict[str, Checker] = {}
+
+
+@dataclass(frozen=True)
+class Result:
+    """True if the exercise is solved; `str` of it is what was seen, in sentences."""
+
+    solved: bool
+    sentences: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return self.solved
+
+    def __str__(self) -> str:
+        return "\n".join([*self.sentences, "Solved." if self.solved else "Not solved yet."])
+
+    def _ipython_display_(self) -> None:
+        """Show nothing: `check` has printed the sentences."""
+
+
+class Wrong(Exception):
+    """The first thing about an answer that is not right, as a sentence with what was seen."""
+
+
+class UnknownExercise(LabError, ValueError):
+    """There is no exercise, or no prediction, of this id."""
+
+
+def exercise(number: str) -> Callable[[Checker], Checker]:
+    """Register the checker of an exercise.
+
+    A checker returns sentences about what was right, or raises Wrong.
+    """
+
+    def register(checker: Checker) -> Checker:
+        _checkers[number] = checker
+        return checker
+
+    return register
+
+
+async def check(number: str, answer: Any) -> Result:
+    """Check an answer to the exercise, print what was seen, and return whether it is solved.
+
+    `answer` is what the exercise asks for: an app, a function, a class or a path. A wrong answer
+    is no error: it gives a sentence, within LIMIT seconds. Raises UnknownExercise, a ValueError,
+    for a number that no lesson has.
+    """
+    load_lesson(number)
+    if number not in _checkers:
+        known = ", ".join(sorted(_checkers)) or "none"
+        raise UnknownExercise(
+            f"There is no exercise {number!r} here. Known to its lesson: {known}."
+        )
+    try:
+        async with asyncio.timeout(LIMIT):
+            result = Result(True, tuple(await _checkers[number](answer)))
+    except (Wrong, LabError) as wrong:
+        result = Result(False, (str(wrong),))
+    except TimeoutError:
+        result = Result(False, (UNFINISHED,))
+    print(result)
+    return result
+
+
+def load_lesson(number: str) -> None:
+    """Import the module of the lesson, which registers its exercises and predictions."""
+    lesson = str(number)[:2]
+    if lesson.isdigit():
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(f"course_app.exercises.lesson_{lesson}")
+
+
+@contextlib.asynccontextmanager
+async def running(app: Any) -> AsyncIterator[Bench]:
+    """A private server for an answer, closed afterwards, whatever the answer does."""
+    try:
+        bench = Bench(app)
+    except AppError as error:
+        raise Wrong(str(error)) from None
+    try:
+        yield bench
+    finally:
+        bench.close()
+        if bench.server.stuck or bench.server.thread.workers():
+            seen = sys.exception()
+            first = f"{seen} " if isinstance(seen, Wrong | LabError) else ""
+            raise Wrong(f"{first or UNFINISHED + ' '}{RESTART}")
+
+
+async def ask(bench: Bench, method: str, path: str, **options: Any) -> httpx.Response:
+    """Send a request that a right answer answers with 2xx; raises Wrong otherwise."""
+    response = await bench.request(method, path, **options)
+    if response.is_success:
+        return response
+    said = f"{method} {path} was answered with {response.status_code}"
+    error = bench.traces[-1].error
+    if error is not None and "different event loop" in error:
+        raise Wrong(f"{said}: the app still belongs to another server. Run the app's cell again.")
+    if error is not None:
+        raise Wrong(f"{said}: the app raised {error}.")
+    reasons = {
+        404: "the app has no such path",
+        405: "the app has this path, but not for this method",
+        422: "a parameter has another name or type than the exercise says",
+    }
+    reason = reasons.get(response.status_code)
+    raise Wrong(f"{said}: {reason}." if reason else f"{said}.")

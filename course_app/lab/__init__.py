@@ -1,0 +1,28 @@
+"""The bench: runs any ASGI app in the notebook's kernel and shows what its requests do.
+
+    from course_app.lab import Lab
+    lab = Lab(app)                         # starts the server
+    lab                                    # last in a cell: the form and the live timeline
+    response = await lab.post("/email/ada@example.com")
+    trace = await lab.finished()           # waits for the background tasks; what happened
+
+Read the modules in this order: trace, drawing, story, recorder, asgi, loop_thread, server, bench,
+timeline, console, lab.
+"""
+
+from course_app.lab.bench import Bench
+from course_app.lab.errors import AppError, LabError, RequestError, StillRunning
+from course_app.lab.lab import Lab
+from course_app.lab.trace import Detail, TaskRun, Trace
+
+__all__ = [
+    "AppError",
+    "Bench",
+    "Detail",
+    "Lab",
+    "LabError",
+    "RequestError",
+    "StillRunning",
+    "TaskRun",
+    "Trace",
+]

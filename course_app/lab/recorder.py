@@ -1,0 +1,151 @@
+"""Collects the OpenTelemetry spans of one bench's requests.
+
+FastAPI reports spans of its own once the process has a tracer provider, so the app under
+observation needs no change. A learner's own spans join in: they belong to the same trace.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+from opentelemetry import context, trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.trace import Link
+from starlette.background import BackgroundTasks
+
+from course_app.lab.story import TASK, Story, tell
+from course_app.lab.trace import Trace
+
+T = TypeVar("T")
+_OWNER = context.create_key("course_app.lab.recorder")
+_recorders: "WeakSet[SpanRecorder]" = WeakSet()
+_providers: "WeakSet[TracerProvider]" = WeakSet()
+_lock = threading.RLock()
+
+
+class SpanRecorder(SpanProcessor):
+    """Keeps the newest `keep` requests of one bench.
+
+    `on_change` is called, in the thread where it happens, whenever a span starts or ends.
+    """
+
+    def __init__(self, keep: int = 100, on_change: Callable[[], None] = lambda: None) -> None:
+        self.on_change = on_change
+        self._keep = keep
+        self._stories: dict[int, Story] = {}
+        self._outer: dict[int, BaseException | None] = {}
+        watch_process()
+        _recorders.add(self)
+
+    def new_request(self) -> tuple[Context, list[Link]]:
+        """A context in which the next span starts a request of this recorder, and a link to the
+        span that is current now: two requests made inside one span must not merge into one.
+        """
+        current = trace.get_current_span().get_span_context()
+        links = [Link(current)] if current.is_valid else []
+        return context.set_value(_OWNER, self, Context()), links
+
+    def owns(self, trace_id: int) -> bool:
+        return trace_id in self._stories
+
+    def traces(self, newest: int = 0) -> list[Trace]:
+        """The requests so far, oldest first; only the last `newest` of them unless that is 0."""
+        with _lock:
+            return [tell(story, time.time_ns()) for story in list(self._stories.values())[-newest:]]
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        trace_id, span_id = span.context.trace_id, span.context.span_id
+        with _lock:
+            if context.get_value(_OWNER, parent_context) is self and not self.owns(trace_id):
+                self._stories[trace_id] = Story()
+                while len(self._stories) > self._keep:
+                    del self._stories[next(iter(self._stories))]
+            story = self._stories.get(trace_id)
+            if story is None:
+                return
+            story.spans.append(span)
+            self._outer[span_id] = sys.exception()
+            if span.name == TASK and (tasks := caller(BackgroundTasks)) is not None:
+                task = tasks.tasks[started(story) - 1]
+                story.names[span_id] = name_of(task.func)
+                story.where[span_id] = "event loop" if task.is_async else "worker thread"
+        self.on_change()
+
+    def on_end(self, span: ReadableSpan) -> None:
+        with _lock:
+            story = self._stories.get(span.context.trace_id)
+            if story is None:
+                return
+            # A span ends in a `finally`: an exception that passes through it is current here.
+            raised, outer = sys.exception(), self._outer.pop(span.context.span_id, None)
+            if raised is not None and raised is not outer:
+                story.errors[span.context.span_id] = described(raised)
+                if span.name == TASK and (tasks := caller(BackgroundTasks)) is not None:
+                    story.skipped = tuple(name_of(t.func) for t in tasks.tasks[started(story) :])
+        self.on_change()
+
+
+class _Watcher(SpanProcessor):
+    """Hands every span to the recorders that live: a provider's processors cannot be removed."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        for recorder in list(_recorders):
+            recorder.on_start(span, parent_context)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        for recorder in list(_recorders):
+            recorder.on_end(span)
+
+
+def watch_process() -> None:
+    """Make sure that this process has an SDK tracer provider, and that it feeds the recorders."""
+    with _lock:
+        provider = trace.get_tracer_provider()
+        if not isinstance(provider, TracerProvider):
+            provider = TracerProvider(sampler=ALWAYS_ON, resource=Resource({}))
+            trace.set_tracer_provider(provider)
+        if provider not in _providers:
+            provider.add_span_processor(_Watcher())
+            _providers.add(provider)
+
+
+def caller(kind: type[T]) -> T | None:
+    """The nearest object of this kind whose method is on the stack of this call.
+
+    A span tells when a task ran, not which tasks wait behind it. The object that runs them does,
+    and while it runs them it is on the stack.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_varnames[:1] == ("self",):
+            found = frame.f_locals.get("self")
+            if isinstance(found, kind):
+                return found
+        frame = frame.f_back
+    return None
+
+
+def started(story: Story) -> int:
+    return sum(span.name == TASK for span in story.spans)
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """The name a reader knows the function by: a partial's is that of the function inside it."""
+    while isinstance(function, partial):
+        function = function.func
+    return getattr(function, "__name__", None) or type(function).__name__
+
+
+def described(error: BaseException) -> str:
+    """An exception as "ValueError: no such address", on one line of at most 200 characters."""
+    lines = str(error).strip().splitlines()
+    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return text if len(text) <= 200 else text[:199] + "…"

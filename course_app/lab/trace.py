@@ -1,0 +1,164 @@
+"""What one request did, as plain data.
+
+A `Trace` knows no server, no clock and no widget, so it can be made by hand in a test. Every time
+in it is in seconds since the request was sent.
+"""
+
+from dataclasses import dataclass, replace
+
+AFTER_RESPONSE = "work after the response"
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """One background task's run."""
+
+    name: str
+    """The function's name, or `AFTER_RESPONSE` where the bench cannot know it."""
+    started: float
+    """Seconds since the request was sent; includes a wait for a free worker thread."""
+    ended: float | None = None
+    """Seconds since the request was sent; None while the task runs."""
+    error: str | None = None
+    """None, or the exception as "ValueError: no such address"."""
+    where: str | None = None
+    """The string "event loop", "worker thread", or None where it is not known."""
+
+
+@dataclass(frozen=True)
+class Detail:
+    """A span that is not a task: dependencies, endpoint, serialization, or the learner's own."""
+
+    name: str
+    started: float
+    ended: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One request's story."""
+
+    method: str
+    path: str
+    status: int | None = None
+    """The response's status code; None while the response is not there."""
+    response: float | None = None
+    """When the response had been read by the client, in seconds since the request was sent."""
+    tasks: tuple[TaskRun, ...] = ()
+    """The tasks that started, in start order."""
+    skipped: tuple[str, ...] = ()
+    """Names of the tasks that did not run, because one before them raised."""
+    details: tuple[Detail, ...] = ()
+    failure: str | None = None
+    """Why no response came, or None."""
+    error: str | None = None
+    """The exception that turned the response into a 500, or None."""
+    finished: bool = True
+    """True once the server is done with the request, background tasks included."""
+    sent_at: float = 0.0
+    """When the request was sent, in seconds since the epoch; only a live drawing needs it."""
+
+    @property
+    def ends(self) -> tuple[TaskRun | None, ...]:
+        """What has ended, by the moment of its end: tasks, and None for the response."""
+        ends = [(task.ended, 1, task) for task in self.tasks if task.ended is not None]
+        moments: list[tuple[float, int, TaskRun | None]] = [*ends]
+        if self.status is not None and self.response is not None:
+            moments.append((self.response, 0, None))
+        return tuple(task for _, _, task in sorted(moments, key=lambda moment: moment[:2]))
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The word "response" and the names of the ended tasks, by the moment of their end."""
+        return tuple("response" if task is None else task.name for task in self.ends)
+
+    @property
+    def response_first(self) -> bool | None:
+        """Whether the response reached the client before any task ended.
+
+        None where there is no response or no task to compare it with.
+        """
+        if self.status is None or self.response is None or not self.tasks:
+            return None
+        return all(task.ended is None or task.ended > self.response for task in self.tasks)
+
+    @property
+    def sentence(self) -> str:
+        """What a newcomer should see in the picture."""
+        running = [task.name for task in self.tasks if task.ended is None]
+        failed = [task for task in self.tasks if task.error is not None]
+        if self.failure is not None:
+            return f"No response: {self.failure}"
+        if self.status is None:
+            return "The client waits for the response."
+        if running:
+            verb = "is" if len(running) == 1 else "are"
+            return f"The response arrived; {listed(running)} {verb} still running."
+        if failed:
+            said = f"The client has its {self.status}; after that, {failed[0].name} failed."
+            return said + (f" {listed(self.skipped)} did not run." if self.skipped else "")
+        if self.error is not None:
+            return f"The app raised {self.error}. The client got {self.status}."
+        if not self.tasks:
+            return "The response arrived. No background task ran."
+        names = listed([task.name for task in self.tasks])
+        if self.response_first:
+            return f"The response arrived first; {names} finished after it."
+        early = [task.name for task in self.ends[: self.ends.index(None)] if task is not None]
+        return f"{listed(early)} finished before the client had read the response."
+
+    def __str__(self) -> str:
+        """The table in words: what ended, in order, then what did not. It holds no times."""
+        rows: list[tuple[str, str]] = []
+        for place, task in enumerate(self.ends, start=1):
+            if task is None:
+                rows.append((str(place), f"response {self.status} arrived"))
+            else:
+                how = "finished" if task.error is None else f"failed: {task.error}"
+                rows.append((str(place), f"{task.name} {how}"))
+        if self.failure is not None:
+            rows.append(("-", f"no response: {self.failure}"))
+        elif self.status is None:
+            rows.append(("-", "no response yet"))
+        elif self.error is not None:
+            rows.append(("-", f"the app raised {self.error}"))
+        rows += [("-", f"{t.name} is still running") for t in self.tasks if t.ended is None]
+        rows += [("-", f"{name} did not run") for name in self.skipped]
+        return "\n".join(
+            [
+                f"{self.method} {self.path}",
+                *(f"  {place}  {text}" for place, text in rows),
+            ]
+        )
+
+    __repr__ = __str__
+
+    def by_order(self) -> "Trace":
+        """The same story with places in `order` for times, so that it is equal on every machine."""
+        places: dict[float, int] = {}
+        times = [task.ended for task in self.tasks if task.ended is not None]
+        if self.response is not None:
+            times.append(self.response)
+        for place, moment in enumerate(sorted(set(times)), start=1):
+            places[moment] = place
+        response = None if self.response is None else float(places[self.response])
+        tasks, before = [], response or 0.0
+        for task in self.tasks:
+            ended = None if task.ended is None else float(places[task.ended])
+            started = before if ended is None or before < ended else ended - 1.0
+            tasks.append(replace(task, started=started, ended=ended))
+            before = ended if ended is not None else before
+        return replace(self, response=response, tasks=tuple(tasks), details=(), sent_at=0.0)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        from course_app.lab.drawing import (
+            image,
+        )  # the drawing knows the trace, not the reverse
+
+        return {"text/plain": str(self), "text/html": image(self)}
+
+
+def listed(names: list[str] | tuple[str, ...]) -> str:
+    """Names as a phrase: "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else ""
