@@ -98,7 +98,7 @@ def answered(code: str, *, solved: bool) -> str:
             case _ if part == "STUB" and not solved:
                 indent, _, rest = line.partition("#")
                 lines.append(indent + rest.removeprefix(" "))
-    return "\n".join(lines)
+    return "\n".join(lines).strip("\n")
 
 
 def run(notebook: NotebookNode, folder: Path) -> None:
