@@ -1,4 +1,4 @@
-"""Every notebook, queued whole as Run All does, twice in one kernel: all cells run, nothing piles up."""
+"""Every notebook queued whole, as Run All does, twice in one kernel: nothing is left behind."""
 
 import time
 from pathlib import Path

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -12,7 +11,6 @@ import ipywidgets
 from course_app.lab.drawing import LIVE
 from course_app.lab.errors import LabError
 from course_app.lab.operations import Field, Operation, operations_of
-from course_app.lab.svg import duration
 
 if TYPE_CHECKING:
     from course_app.lab.bench import Bench
@@ -72,7 +70,6 @@ class Console:
     async def _send(self) -> None:
         """Send what the form says. A click that raises is silent in Jupyter, so nothing may."""
         self._say("waiting for the response …", LIVE.work)
-        sent = time.perf_counter()
         try:
             method, path, options = filled_in(self._operation, self._inputs, self._body)
             response = await self._bench.request(method, path, **options)
@@ -81,9 +78,8 @@ class Console:
         except Exception as error:
             self._say(f"{type(error).__name__}: {error}", LIVE.failed)
         else:
-            took = duration(time.perf_counter() - sent)
             color = LIVE.done if response.status_code < 400 else LIVE.failed
-            self._say(f"response {response.status_code} after {took}", color, response.text)
+            self._say(f"response {response.status_code}", color, response.text)
 
     def _say(self, words: str, color: str, body: str = "") -> None:
         shown = escape(body if len(body) <= 120 else body[:119] + "…")

@@ -1,0 +1,51 @@
+"""Runs a changed notebook and says which of its cells no longer give what is stored."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+IGNORED = "nbval-ignore-output"
+
+
+def cells_that_turn_red(path: Path, changes: Mapping[str, str]) -> list[str]:
+    """The ids of the code cells whose compared outputs differ once the code is changed.
+
+    `changes` maps a piece of code to what stands there instead; every piece must be found. A cell
+    that raises counts too, and ends the run.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    stored = {cell.id: compared(cell) for cell in notebook.cells if cell.cell_type == "code"}
+    for old, new in changes.items():
+        holders = [
+            cell for cell in notebook.cells if cell.cell_type == "code" and old in cell.source
+        ]
+        assert holders, f"nothing to change: {old!r} is in no cell of {path.name}"
+        for cell in holders:
+            cell.source = cell.source.replace(old, new)
+    client = NotebookClient(
+        notebook,
+        timeout=60,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        coalesce_streams=True,
+    )
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        return [str(error).splitlines()[0]]
+    ran = {cell.id: compared(cell) for cell in notebook.cells if cell.cell_type == "code"}
+    return [cell_id for cell_id, outputs in ran.items() if outputs != stored[cell_id]]
+
+
+def compared(cell: Any) -> list[Any]:
+    """What nbval compares of a cell: texts and data, no widget views."""
+    if IGNORED in cell.metadata.get("tags", []):
+        return []
+    return [
+        output.get("text") or {k: v for k, v in output.get("data", {}).items() if "widget" not in k}
+        for output in cell.outputs
+    ]
