@@ -1,16 +1,16 @@
 """Draws a `Trace` as SVG: a pure function, used by the live view and by saved notebooks alike."""
 
 import base64
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
-from course_app.lab.svg import clipped, duration, mark, text
+from course_app.lab.svg import at, bar, clipped, duration, mark, text
 from course_app.lab.trace import Trace
 
-WIDTH, LEFT, RIGHT = 640, 176, 536
-"""The drawing's width, and where its time axis begins and ends, in pixels."""
-ROW, BAR = 26, 14
+WIDTH = 640
+"""Pixels, at most; on a narrower page the drawing shrinks and its text does not."""
 STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 300)
 """Seconds between two marks of the axis: the smallest is taken that gives six marks at most."""
 
@@ -19,28 +19,34 @@ STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 
 class Palette:
     text: str
     faint: str
-    background: str = "none"
-    wait: str = "#3f7fd6"
+    ground: str
+    wait: str = "#3478d4"
     work: str = "#c77700"
     done: str = "#2f9456"
     failed: str = "#d64545"
 
 
-LIVE = Palette("var(--jp-ui-font-color1, #222)", "var(--jp-ui-font-color2, #666)")
-PAPER = Palette("#1f2328", "#59636e", background="#ffffff")
+LIVE = Palette(
+    text="var(--jp-ui-font-color1, #222)",
+    faint="var(--jp-ui-font-color2, #666)",
+    ground="var(--jp-layout-color0, #fff)",
+)
+PAPER = Palette(text="#1f2328", faint="#59636e", ground="#ffffff")
 """Legible on any page, since a saved picture cannot know the page's theme."""
 
 
 @dataclass(frozen=True)
 class Row:
+    """A bar and the words above it; `started` and `ended` are in the axis' unit."""
+
     label: str
+    note: str
     started: float
     ended: float
     color: str
-    note: str
     running: bool = False
     failed: bool = False
-    thin: bool = False
+    height: int = 12
 
 
 def draw(trace: Trace, now: float | None = None, *, details: bool = False) -> str:
@@ -48,13 +54,14 @@ def draw(trace: Trace, now: float | None = None, *, details: bool = False) -> st
 
     With no `now`, the drawing ends with the last thing that the trace knows.
     """
-    elapsed = latest(trace) if trace.finished or now is None else max(now - trace.sent_at, 0.0)
-    end = elapsed * 1.02 if trace.finished or now is None else room_to_grow(elapsed)
-    end = max(end, 0.02)
+    done = trace.finished or now is None
+    elapsed = latest(trace) if done else max((now or 0) - trace.sent_at, 0.0)
+    end = max(elapsed * 1.05 if done else room_to_grow(elapsed), 0.0105)
     rows = list(rows_of(trace, elapsed, LIVE, times=True, details=details))
+    bottom = height_of(rows)
+    axis = [tick(moment, end, bottom) for moment in ticks(end)]
     flag = f"response {trace.status} after {duration(trace.response or 0)}"
-    axis = "".join(tick(moment, end, len(rows), LIVE) for moment in ticks(end))
-    return svg(trace, rows, end, flag, axis, LIVE)
+    return svg(trace, [*body(trace, rows, end, flag, LIVE), *axis], bottom + 20)
 
 
 def image(trace: Trace) -> str:
@@ -63,14 +70,22 @@ def image(trace: Trace) -> str:
     It is the same on every machine, and an untrusted notebook shows it too.
     """
     placed = trace.by_order()
-    end = max(latest(placed), 1.0) + (0.0 if trace.finished else 0.6)
+    end = max(latest(placed), 1.0) * 1.05 + (0 if trace.finished else 0.6)
     rows = list(rows_of(placed, end, PAPER, times=False, details=False))
-    caption = text(LEFT, y_of(len(rows)) + 12, "in order, not to scale", PAPER.faint, size=11)
-    picture = svg(placed, rows, end, f"response {trace.status}", caption, PAPER, trace.sentence)
-    data = base64.b64encode(picture.encode()).decode()
+    bottom = height_of(rows)
+    lines = textwrap.wrap(trace.sentence, 58)
+    height = bottom + 26 + 18 * len(lines)
+    heading = f"{trace.method} {trace.path}"
+    parts = [
+        text(4, 18, clipped(heading, 70), PAPER.text, bold=True),
+        *body(placed, rows, end, f"response {trace.status}", PAPER),
+        text(4, bottom + 8, "in order, not to scale", PAPER.faint, size=11),
+        *(text(4, bottom + 30 + 18 * i, line, PAPER.text) for i, line in enumerate(lines)),
+    ]
+    data = base64.b64encode(svg(trace, parts, height, PAPER.ground).encode()).decode()
     return (
-        f'<img alt="{escape(str(trace))}. {escape(trace.sentence)}" '
-        f'style="max-width: 100%" src="data:image/svg+xml;base64,{data}">'
+        f'<img alt="{words(trace)}" src="data:image/svg+xml;base64,{data}" '
+        f'style="width: 100%; max-width: {WIDTH}px; height: {height}px">'
     )
 
 
@@ -80,119 +95,100 @@ def rows_of(
     """A row for the client's wait, one for each task, and, with details, one for each span."""
 
     def took(started: float, ended: float) -> str:
-        return f" {duration(ended - started)}" if times else ""
+        return f" in {duration(ended - started)}" if times else ""
 
     until = trace.response if trace.response is not None else elapsed
-    waiting = trace.response is None and trace.failure is None
-    note = "waiting" if waiting else "no response" if trace.failure else ""
-    yield Row(
-        "client waits", 0.0, until, colors.failed if trace.failure else colors.wait,
-        note, running=waiting, failed=trace.failure is not None,
-    )  # fmt: skip
+    if trace.failure is not None:
+        yield Row("client", "✕ no response", 0.0, until, colors.failed, failed=True)
+    elif trace.response is None:
+        yield Row("client", "waiting for the response", 0.0, until, colors.wait, running=True)
+    else:
+        yield Row("client", "waited for the response", 0.0, until, colors.wait)
     for span in trace.details if details else ():
         ended = span.ended if span.ended is not None else elapsed
+        note = f"✕ {span.error}" if span.error else took(span.started, ended)[4:]
         color = colors.failed if span.error else colors.faint
-        yield Row(
-            span.name, span.started, ended, color, span.error or took(span.started, ended).strip(),
-            running=span.ended is None, failed=span.error is not None, thin=True,
-        )  # fmt: skip
+        yield Row(span.name, note, span.started, ended, color, span.ended is None, height=5)
     for task in trace.tasks:
         label = f"{task.name} ({task.where})" if details and task.where else task.name
         if task.ended is None:
             note = f"running {elapsed - task.started:.1f} s" if times else "running"
-            yield Row(label, task.started, elapsed, colors.work, note, running=True)
+            yield Row(label, note, task.started, elapsed, colors.work, running=True)
         elif task.error is None:
             note = f"✓ done{took(task.started, task.ended)}"
-            yield Row(label, task.started, task.ended, colors.done, note)
+            yield Row(label, note, task.started, task.ended, colors.done)
         else:
-            yield Row(label, task.started, task.ended, colors.failed, task.error, failed=True)
+            note = f"✕ {task.error}"
+            yield Row(label, note, task.started, task.ended, colors.failed, failed=True)
     for name in trace.skipped:
-        yield Row(name, elapsed, elapsed, colors.faint, "did not run")
+        yield Row(name, "did not run", elapsed, elapsed, colors.faint, height=0)
 
 
-def svg(
-    trace: Trace, rows: list[Row], end: float, flag: str, below: str, colors: Palette,
-    sentence: str | None = None,
-) -> str:  # fmt: skip
-    height = y_of(len(rows)) + (22 if sentence is None else 44)
-    parts = [
-        f'<rect width="{WIDTH}" height="{height}" rx="6" fill="{colors.background}"/>',
-        text(8, 18, clipped(f"{trace.method} {trace.path}", 70), colors.text, bold=True,
-             title=f"{trace.method} {trace.path}"),
-        *(bar(row, place, end, colors) for place, row in enumerate(rows)),
-        below,
-    ]  # fmt: skip
+def body(trace: Trace, rows: list[Row], end: float, flag: str, colors: Palette) -> Iterator[str]:
+    """The bars, then the response as a flagged line across them, then all words on top."""
+    for row, y in placed(rows):
+        if row.height:
+            left, right = 100 * row.started / end, 100 * min(row.ended / end, 1.0)
+            look = f"fill: {row.color}; stroke: {row.color}"
+            if row.running:  # the second way to tell a running bar, besides its color
+                look += "; fill-opacity: 0.35; stroke-dasharray: 5 3"
+            yield bar(left, right, y + 18, row.height, look)
+            if row.failed:
+                yield at(right, text(4, y + 28, "✕", row.color, bold=True))
     if trace.response is not None:
-        parts.append(flagged(trace.response, end, len(rows), flag, colors))
-    if sentence is not None:
-        parts.append(text(8, height - 12, clipped(sentence, 92), colors.text, title=sentence))
-    words = escape(f"{trace}. {trace.sentence}")
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
-        f'height="{height}" role="img" aria-label="{words}" style="max-width: 100%; height: auto" '
-        f'font-family="system-ui, sans-serif">{"".join(parts)}</svg>'
-    )
+        yield flagged(100 * trace.response / end, height_of(rows), flag, colors)
+    for row, y in placed(rows):
+        label = clipped(f"{row.label}: {row.note}", 90)
+        full = f"{row.label}: {row.note}"
+        size = 13 if row.height > 5 else 12
+        yield text(4, y + 13, label, colors.text, size=size, halo=colors.ground, title=full)
 
 
-def bar(row: Row, place: int, end: float, colors: Palette) -> str:
-    y, thickness = y_of(place), 5 if row.thin else BAR
-    left, right = x_of(row.started, end), x_of(row.ended, end)
-    top = y + (BAR - thickness) / 2
-    look = f"fill: {row.color}"
-    if row.running:  # the second way to tell a running bar, besides its colour
-        look += f"; fill-opacity: 0.35; stroke: {row.color}; stroke-dasharray: 5 3"
-    parts = [text(8, y + 12, clipped(row.label, 24), colors.text, size=12, title=row.label)]
-    if row.ended > row.started:
-        wide = max(right - left, 2.0)
-        parts.append(
-            f'<rect x="{left:.1f}" y="{top:.1f}" width="{wide:.1f}" height="{thickness}" '
-            f'rx="2" style="{look}"/>'
-        )
-    note, color = row.note, row.color if row.failed else colors.faint
-    if row.failed:
-        parts.append(text(right - 4, y + 12, "✕", colors.text, bold=True))
-        right += 8
-    room = int((WIDTH - right - 12) / 6.2)
-    if len(note) <= room:
-        parts.append(text(right + 8, y + 12, note, color, size=12))
-    else:  # no room beside the bar: over it, on a ground of its own
-        shown = clipped(note, 56)
-        x = WIDTH - 8 - len(shown) * 6.2
-        ground = "var(--jp-layout-color0, #fff)" if colors is LIVE else colors.background
-        parts.append(
-            f'<rect x="{x - 4:.1f}" y="{y - 2}" width="{WIDTH - x:.1f}" height="18" rx="3" '
-            f'style="fill: {ground}; fill-opacity: 0.9"/>'
-        )
-        parts.append(text(x, y + 12, shown, color, size=12, title=note))
-    return "".join(parts)
-
-
-def flagged(moment: float, end: float, rows: int, label: str, colors: Palette) -> str:
+def flagged(percent: float, bottom: float, label: str, colors: Palette) -> str:
     """The response: a line across all rows, with a flag that carries its status."""
-    x, wide = x_of(moment, end), len(label) * 7.3 + 14
-    left = x if x + wide < WIDTH - 4 else x - wide
-    return (
-        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="26" y2="{y_of(rows) - 2}" stroke="{colors.wait}" '
-        f'stroke-width="2"/><rect x="{left:.1f}" y="24" width="{wide:.1f}" height="18" '
-        f'fill="{colors.wait}"/>' + text(left + 7, 37, label, "#ffffff", size=12, bold=True)
+    wide = len(label) * 7.4 + 14
+    left = 0.0 if percent < 50 else -wide
+    look = f"fill: {colors.wait}"
+    return at(
+        percent,
+        f'<rect x="-1" width="2" y="26" height="{bottom - 26:g}" style="{look}"/>',
+        f'<rect x="{left:g}" width="{wide:g}" y="26" height="18" style="{look}"/>',
+        text(left + 7, 39, label, "#ffffff", size=12, bold=True),
     )
 
 
-def tick(moment: float, end: float, rows: int, colors: Palette) -> str:
-    x, y = x_of(moment, end), y_of(rows)
+def tick(moment: float, end: float, bottom: float) -> str:
+    line = f'<rect width="1" y="{bottom - 3:g}" height="5" style="fill: {LIVE.faint}"/>'
+    anchor = "start" if moment == 0 else "middle"
+    label = text(0, bottom + 14, mark(moment, end), LIVE.faint, size=11, anchor=anchor)
+    return at(100 * moment / end, line, label)
+
+
+def svg(trace: Trace, parts: list[str], height: float, ground: str = "none") -> str:
     return (
-        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y - 4}" y2="{y + 1}" '
-        f'style="stroke: {colors.faint}"/>'
-        + text(x, y + 13, mark(moment, end), colors.faint, size=11, anchor="middle")
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="100%" height="{height:g}" role="img" '
+        f'aria-label="{words(trace)}" style="max-width: {WIDTH}px; display: block" '
+        f'font-family="system-ui, sans-serif"><rect width="100%" height="100%" rx="6" '
+        f'fill="{ground}"/><svg x="8" overflow="visible">{"".join(parts)}</svg></svg>'
     )
 
 
-def y_of(place: int) -> int:
-    return 50 + ROW * place
+def words(trace: Trace) -> str:
+    """Everything that the picture says, for a screen reader; escaped."""
+    return escape(f"{trace}. {trace.sentence}")
 
 
-def x_of(moment: float, end: float) -> float:
-    return LEFT + (RIGHT - LEFT) * min(moment / end, 1.0)
+def placed(rows: list[Row]) -> Iterator[tuple[Row, float]]:
+    """The rows, each with the y of its top in pixels."""
+    y = 48.0
+    for row in rows:
+        yield row, y
+        y += 24 + row.height
+
+
+def height_of(rows: list[Row]) -> float:
+    """The y below the last row, in pixels."""
+    return 48.0 + sum(24 + row.height for row in rows) + 4
 
 
 def latest(trace: Trace) -> float:
@@ -207,10 +203,10 @@ def room_to_grow(elapsed: float) -> float:
     end = 1.0
     while end < elapsed * 1.1:
         end *= 2
-    return end
+    return end * 1.05
 
 
 def ticks(end: float) -> list[float]:
     """Moments to mark on an axis that ends at `end` seconds: six at most."""
-    step = next((step for step in STEPS if end / step <= 5), end)
+    step = next((step for step in STEPS if end / step <= 5.5), end)
     return [place * step for place in range(int(end / step) + 1)]

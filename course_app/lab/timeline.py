@@ -81,10 +81,11 @@ class Timeline:
 def page(traces: list[Trace], now: float, closed: str, *, details: bool) -> str:
     """The newest requests as HTML, the newest first, each with its words below."""
     blocks = [
-        f'<figure style="margin: 0 0 8px">{draw(trace, now, details=details)}'
-        f'<figcaption style="padding-left: 8px; line-height: 1.5">{escape(trace.sentence)}'
-        "</figcaption></figure>"
+        f'<figure style="margin: 0 0 12px; line-height: 1.5">'
+        f'<strong style="padding-left: 12px">{escape(f"{trace.method} {trace.path}")}</strong>'
+        f'<div style="margin-top: -22px">{draw(trace, now, details=details)}</div>'
+        f'<figcaption style="padding-left: 12px">{escape(trace.sentence)}</figcaption></figure>'
         for trace in reversed(traces)
     ]
-    note = f'<p style="padding-left: 8px"><em>{escape(closed)}</em></p>' if closed else ""
-    return note + ("".join(blocks) or f'<p style="padding-left: 8px">{EMPTY}</p>')
+    note = f'<p style="padding-left: 12px"><em>{escape(closed)}</em></p>' if closed else ""
+    return note + ("".join(blocks) or f'<p style="padding-left: 12px">{EMPTY}</p>')

@@ -96,7 +96,7 @@ class Trace:
             verb = "is" if len(running) == 1 else "are"
             return f"The response arrived; {listed(running)} {verb} still running."
         if failed:
-            said = f"The client has its {self.status}; after that, {failed[0].name} failed."
+            said = f"The client has its {self.status}; then {failed[0].name} failed: {failed[0].error}."
             return said + (f" {listed(self.skipped)} did not run." if self.skipped else "")
         if self.error is not None:
             return f"The app raised {self.error}. The client got {self.status}."
