@@ -96,8 +96,9 @@ class Trace:
             verb = "is" if len(running) == 1 else "are"
             return f"The response arrived; {listed(running)} {verb} still running."
         if failed:
-            said = f"The client has its {self.status}; then {failed[0].name} failed: {failed[0].error}."
-            return said + (f" {listed(self.skipped)} did not run." if self.skipped else "")
+            name, error = failed[0].name, failed[0].error
+            rest = f" {listed(self.skipped)} did not run." if self.skipped else ""
+            return f"The client has its {self.status}; then {name} failed: {error}.{rest}"
         if self.error is not None:
             return f"The app raised {self.error}. The client got {self.status}."
         if not self.tasks:
