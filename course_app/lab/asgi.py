@@ -6,8 +6,8 @@ from opentelemetry import context, propagate, trace
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from course_app.lab.recorder import SpanRecorder, caller, name_of
-from course_app.lab.story import CALL, SENT, WORK
+from course_app.lab.recorder import SpanRecorder, caller, described, name_of
+from course_app.lab.story import CALL, SENT, STATUS, WORK
 
 
 class ObservedApp:
@@ -36,14 +36,14 @@ class ObservedApp:
     async def observe(self, scope: Scope, receive: Receive, send: Send) -> None:
         parent, links = self.parent(scope)
         attributes = {"http.request.method": scope["method"], "url.path": scope["path"]}
-        span = trace.get_tracer("course_app.lab").start_span(
+        span = self.recorder.tracer.start_span(
             CALL, context=parent, attributes=attributes, links=links
         )
 
         async def observed_send(message: Message) -> None:
             last = message["type"] == "http.response.body" and not message.get("more_body")
             if message["type"] == "http.response.start":
-                span.set_attribute("http.response.status_code", message["status"])
+                span.set_attribute(STATUS, message["status"])
             if last and (work := background_of(caller(Response))):
                 span.set_attribute(WORK, work)
             await send(message)
@@ -51,26 +51,25 @@ class ObservedApp:
                 span.add_event(SENT)
                 self.recorder.on_change()
 
-        try:
+        with trace.use_span(span, True, record_exception=False, set_status_on_exception=False):
             await self.app(with_trace(scope, span), receive, observed_send)
-        finally:
-            span.end()
 
     def parent(self, scope: Scope) -> tuple[context.Context, list[trace.Link]]:
-        """The context to start the call's span in: the client's trace if a bench's client sent
-        this request, else a new one.
+        """The context to start the call's span in: the client's trace if this bench's client
+        sent the request, else a new one.
         """
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
         sender = propagate.extract(headers, context=context.Context())
-        trace_id = trace.get_current_span(sender).get_span_context().trace_id
-        return (sender, []) if self.recorder.owns(trace_id) else self.recorder.new_request()
+        if self.recorder.awaits(trace.get_current_span(sender).get_span_context()):
+            return sender, []
+        return self.recorder.new_request()
 
     async def start_up(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def observed_send(message: Message) -> None:
             if message["type"] == "lifespan.startup.failed":
-                # Starlette puts the whole traceback here; its last line is the reason.
+                # A traceback, as Starlette sends it, ends with the reason.
                 self.startup_error = (message.get("message", "").strip().splitlines() or ["?"])[-1]
             await send(message)
 
@@ -78,7 +77,12 @@ class ObservedApp:
         if not inspect.isawaitable(call):
             name, kind = name_of(self.app), type(call).__name__
             self.startup_error = f"{name} must be async, and its call returned {kind}"
-        await call
+        try:
+            await call
+        except BaseException as error:
+            if self.startup_error is not None and inspect.isawaitable(call):
+                self.startup_error = described(error)
+            raise
 
 
 def with_trace(scope: Scope, span: trace.Span) -> Scope:

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
-from course_app.lab.svg import at, bar, clipped, duration, mark, text
-from course_app.lab.trace import Trace
+from course_app.lab.svg import at, bar, duration, fitted, mark, text
+from course_app.lab.trace import Trace, printable
 
 WIDTH = 640
 """Pixels, at most; on a narrower page the drawing shrinks and its text does not."""
+ROOM = WIDTH - 24
+"""Pixels that a line of text may take."""
 STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 300)
 """Seconds between two marks of the axis: the smallest is taken that gives six marks at most."""
 
@@ -75,12 +77,15 @@ def image(trace: Trace) -> str:
     bottom = height_of(rows)
     lines = textwrap.wrap(trace.sentence, 58)
     height = bottom + 26 + 18 * len(lines)
-    heading = f"{trace.method} {trace.path}"
+    heading = printable(f"{trace.method} {trace.path}")
     parts = [
-        text(4, 18, clipped(heading, 70), PAPER.text, bold=True),
+        text(4, 18, fitted(heading, 0.9 * ROOM, 13), PAPER.text, bold=True, title=heading),
         *body(placed, rows, end, f"response {trace.status}", PAPER),
         text(4, bottom + 8, "in order, not to scale", PAPER.faint, size=11),
-        *(text(4, bottom + 30 + 18 * i, line, PAPER.text) for i, line in enumerate(lines)),
+        *(
+            text(4, bottom + 30 + 18 * place, fitted(line, ROOM, 13), PAPER.text)
+            for place, line in enumerate(lines)
+        ),
     ]
     data = base64.b64encode(svg(trace, parts, height, PAPER.ground).encode()).decode()
     return (
@@ -138,9 +143,9 @@ def body(trace: Trace, rows: list[Row], end: float, flag: str, colors: Palette) 
     if trace.response is not None:
         yield flagged(100 * trace.response / end, height_of(rows), flag, colors)
     for row, y in placed(rows):
-        label = clipped(f"{row.label}: {row.note}", 90)
-        full = f"{row.label}: {row.note}"
+        full = printable(f"{row.label}: {row.note}")
         size = 13 if row.height > 5 else 12
+        label = fitted(full, ROOM, size)
         yield text(4, y + 13, label, colors.text, size=size, halo=colors.ground, title=full)
 
 

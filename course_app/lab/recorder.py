@@ -18,7 +18,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import Link
+from opentelemetry.trace import Link, SpanContext
 from starlette.background import BackgroundTasks
 
 from course_app.lab.story import TASK, Story, tell
@@ -32,7 +32,7 @@ _lock = threading.RLock()
 
 
 class SpanRecorder(SpanProcessor):
-    """Keeps the newest `keep` requests of one bench.
+    """Keeps the newest `keep` requests of one bench, and those that are not finished.
 
     `on_change` is called, in the thread where it happens, whenever a span starts or ends.
     """
@@ -43,6 +43,7 @@ class SpanRecorder(SpanProcessor):
         self._stories: dict[int, Story] = {}
         self._outer: dict[int, BaseException | None] = {}
         watch_process()
+        self.tracer = trace.get_tracer("course_app.lab")
         _recorders.add(self)
 
     def new_request(self) -> tuple[Context, list[Link]]:
@@ -53,8 +54,18 @@ class SpanRecorder(SpanProcessor):
         links = [Link(current)] if current.is_valid else []
         return context.set_value(_OWNER, self, Context()), links
 
-    def owns(self, trace_id: int) -> bool:
-        return trace_id in self._stories
+    def awaits(self, sender: SpanContext) -> bool:
+        """Whether this span is a client's of this recorder whose request has not arrived yet.
+
+        A traceparent header that an app or a learner copied belongs to one that has.
+        """
+        with _lock:
+            story = self._stories.get(sender.trace_id)
+            return (
+                story is not None
+                and story.spans[0].context.span_id == sender.span_id
+                and story.call is None
+            )
 
     def traces(self, newest: int = 0) -> list[Trace]:
         """The requests so far, oldest first; only the last `newest` of them unless that is 0."""
@@ -64,33 +75,42 @@ class SpanRecorder(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         trace_id, span_id = span.context.trace_id, span.context.span_id
         with _lock:
-            if context.get_value(_OWNER, parent_context) is self and not self.owns(trace_id):
-                self._stories[trace_id] = Story()
-                while len(self._stories) > self._keep:
-                    del self._stories[next(iter(self._stories))]
             story = self._stories.get(trace_id)
             if story is None:
-                return
+                if context.get_value(_OWNER, parent_context) is not self:
+                    return
+                self._forget()
+                story = self._stories[trace_id] = Story()
             story.spans.append(span)
             self._outer[span_id] = sys.exception()
             if span.name == TASK and (tasks := caller(BackgroundTasks)) is not None:
-                task = tasks.tasks[started(story) - 1]
-                story.names[span_id] = name_of(task.func)
-                story.where[span_id] = "event loop" if task.is_async else "worker thread"
+                place = story.started.get(id(tasks), 0)
+                story.started[id(tasks)] = place + 1
+                for task in tasks.tasks[place : place + 1]:
+                    story.names[span_id] = name_of(task.func)
+                    story.where[span_id] = "event loop" if task.is_async else "worker thread"
         self.on_change()
 
     def on_end(self, span: ReadableSpan) -> None:
         with _lock:
+            outer = self._outer.pop(span.context.span_id, None)
             story = self._stories.get(span.context.trace_id)
             if story is None:
                 return
             # A span ends in a `finally`: an exception that passes through it is current here.
-            raised, outer = sys.exception(), self._outer.pop(span.context.span_id, None)
+            raised = sys.exception()
             if raised is not None and raised is not outer:
                 story.errors[span.context.span_id] = described(raised)
                 if span.name == TASK and (tasks := caller(BackgroundTasks)) is not None:
-                    story.skipped = tuple(name_of(t.func) for t in tasks.tasks[started(story) :])
+                    waiting = tasks.tasks[story.started.get(id(tasks), 0) :]
+                    story.skipped += tuple(name_of(task.func) for task in waiting)
         self.on_change()
+
+    def _forget(self) -> None:
+        """Make room for one more request. One that is not finished is never forgotten."""
+        done = (trace_id for trace_id, story in self._stories.items() if story.finished)
+        if len(self._stories) >= self._keep and (oldest := next(done, None)) is not None:
+            del self._stories[oldest]
 
 
 class _Watcher(SpanProcessor):
@@ -133,10 +153,6 @@ def caller(kind: type[T]) -> T | None:
     return None
 
 
-def started(story: Story) -> int:
-    return sum(span.name == TASK for span in story.spans)
-
-
 def name_of(function: Callable[..., Any]) -> str:
     """The name a reader knows the function by: a partial's is that of the function inside it."""
     while isinstance(function, partial):
@@ -146,6 +162,9 @@ def name_of(function: Callable[..., Any]) -> str:
 
 def described(error: BaseException) -> str:
     """An exception as "ValueError: no such address", on one line of at most 200 characters."""
-    lines = str(error).strip().splitlines()
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # its own `__str__` fails
+        lines = []
     text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     return text if len(text) <= 200 else text[:199] + "…"

@@ -17,6 +17,7 @@ WORK = "course_app.work"
 FAILURE = "course_app.failure"
 """Attribute on the client's span: why no response came."""
 TASK = "fastapi.background_task"
+STATUS = "http.response.status_code"
 QUIET = 0.1
 """Seconds. Work after the response that has no name and no span counts from here on: below it,
 it cannot be told from the time that a call takes to return."""
@@ -30,28 +31,50 @@ class Story:
     names: dict[int, str] = field(default_factory=dict)
     where: dict[int, str] = field(default_factory=dict)
     errors: dict[int, str] = field(default_factory=dict)
+    started: dict[int, int] = field(default_factory=dict)
+    """How many tasks each list of background tasks has started, by the list's id."""
     skipped: tuple[str, ...] = ()
+
+    @property
+    def client(self) -> ReadableSpan | None:
+        """The bench's client, which sent the request; None if another client did."""
+        return self.spans[0] if self.spans[0].kind is SpanKind.CLIENT else None
+
+    @property
+    def call(self) -> ReadableSpan | None:
+        """The bench's span around the ASGI call; None if the request has not arrived."""
+        return next((span for span in self.spans if span.name == CALL), None)
+
+    @property
+    def finished(self) -> bool:
+        """The server is done with the request, or the client is and it never arrived."""
+        last = self.call or self.client
+        return last is not None and last.end_time is not None
+
+    def error_of(self, span: ReadableSpan | None) -> str | None:
+        """The exception that passed through this span."""
+        return self.errors.get(span.context.span_id) if span is not None else None
 
 
 def tell(story: Story, now: int) -> Trace:
     """The story as far as it has come; `now` in nanoseconds since the epoch, as in the spans."""
-    first = story.spans[0]
+    first, client, call = story.spans[0], story.client, story.call
     zero = first.start_time or now
-    client = first if first.kind is SpanKind.CLIENT else None
-    call = next((span for span in story.spans if span.name == CALL), None)
     sent = sent_at(call)
 
     answered = client.end_time if client is not None else sent
-    status = attribute(client or call, "http.response.status_code")
+    status = attribute(client or call, STATUS)
     has_response = answered is not None and isinstance(status, int)
     failure = attribute(client, FAILURE)
-    if client is None and call is not None and call.end_time is not None and sent is None:
+    if client is None and story.finished and sent is None:
         failure = "the app ended without a complete response"
 
-    spanned = [span for span in story.spans if span.name == TASK]
-    tasks = [task_run(story, span, zero) for span in spanned]
+    tasks = [task_run(story, span, zero) for span in story.spans if span.name == TASK]
+    # What left the ASGI call is what a task raised, if one did.
+    raised = None if any(task.error for task in tasks) else story.error_of(call)
     if call is not None and sent is not None:
-        tasks += unspanned_work(story, call, sent, spanned, zero, now)
+        before = attribute(call, STATUS) == 500  # then it was raised before the response
+        tasks += unspanned_work(story, call, sent, zero, now, None if before else raised)
     return Trace(
         method=str(attribute(first, "http.request.method") or ""),
         path=str(attribute(first, "url.path") or ""),
@@ -61,8 +84,8 @@ def tell(story: Story, now: int) -> Trace:
         skipped=story.skipped,
         details=tuple(details(story, zero)),
         failure=str(failure) if failure else None,
-        error=raised_before_response(story, call, spanned),
-        finished=call is not None and call.end_time is not None,
+        error=None if any(task.error for task in tasks) else raised,
+        finished=story.finished,
         sent_at=zero / 1e9,
     )
 
@@ -73,55 +96,36 @@ def task_run(story: Story, span: ReadableSpan, zero: int) -> TaskRun:
         name=story.names.get(span_id) or function_of(span) or span.name,
         started=since(zero, span.start_time) or 0.0,
         ended=since(zero, span.end_time),
-        error=story.errors.get(span_id),
+        error=story.error_of(span),
         where=story.where.get(span_id),
     )
 
 
 def unspanned_work(
-    story: Story,
-    call: ReadableSpan,
-    sent: int,
-    spanned: list[ReadableSpan],
-    zero: int,
-    now: int,
+    story: Story, call: ReadableSpan, sent: int, zero: int, now: int, raised: str | None
 ) -> Iterator[TaskRun]:
     """Work after the response that FastAPI reported no span for, if there was any."""
-    name = None if spanned else attribute(call, WORK)
+    spanned = [span for span in story.spans if span.name == TASK]
     if any(span.end_time is None for span in spanned):
         return
+    name = None if spanned else attribute(call, WORK)
     begun = max([sent, *(span.end_time for span in spanned if span.end_time is not None)])
     if name or (call.end_time or now) - begun > QUIET * 1e9:
-        error = story.errors.get(call.context.span_id)
         yield TaskRun(
             name=str(name or AFTER_RESPONSE),
             started=since(zero, begun) or 0.0,
             ended=since(zero, call.end_time),
-            error=error if not spanned else None,
+            error=raised,
         )
-
-
-def raised_before_response(
-    story: Story, call: ReadableSpan | None, spanned: list[ReadableSpan]
-) -> str | None:
-    """The exception that left the app, unless a background task raised it."""
-    if call is None or spanned or attribute(call, WORK):
-        return None
-    return story.errors.get(call.context.span_id)
 
 
 def details(story: Story, zero: int) -> Iterator[Detail]:
     """Every other span: what FastAPI did before the response, and the learner's own spans."""
-    for span in story.spans:
-        if span.kind is SpanKind.INTERNAL and span.name not in (CALL, TASK):
+    for span in story.spans[1:]:
+        if span.kind is not SpanKind.SERVER and span.name not in (CALL, TASK):
             name = f"{span.name.removeprefix('fastapi.')} {function_of(span)}".strip()
-            error = story.errors.get(span.context.span_id)
-            yield Detail(
-                name,
-                since(zero, span.start_time) or 0.0,
-                since(zero, span.end_time),
-                error,
-            )
+            started = since(zero, span.start_time) or 0.0
+            yield Detail(name, started, since(zero, span.end_time), story.error_of(span))
 
 
 def function_of(span: ReadableSpan) -> str:

@@ -4,20 +4,29 @@ Horizontal places are percentages, so that a drawing is as wide as its page lets
 keeps its size.
 """
 
+import unicodedata
 from html import escape
+
+from course_app.lab.trace import printable
+
+NARROW = frozenset("fijlrtI.,:;'|!()[]{}/\\-` ")
+WIDE = frozenset("mwMW@%#&+=<>~…✕✓")
 
 
 def text(
     x: float, y: float, words: str, color: str, *, size: int = 13, bold: bool = False,
     anchor: str = "start", halo: str | None = None, title: str | None = None,
 ) -> str:  # fmt: skip
-    """Text at `x`, `y` in pixels; `halo` keeps it legible where a line runs through it."""
+    """Text at `x`, `y` in pixels; `halo` keeps it legible where a line runs through it.
+
+    `title` is the whole text where `words` are only its beginning.
+    """
     weight = ' font-weight="600"' if bold else ""
     around = f"; stroke: {halo}; stroke-width: 4px; paint-order: stroke" if halo else ""
-    hint = f"<title>{escape(title)}</title>" if title is not None and title != words else ""
+    hint = f"<title>{escape(printable(title))}</title>" if title not in (None, words) else ""
     return (
         f'<text x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="{anchor}"{weight} '
-        f'style="fill: {color}{around}">{hint}{escape(words)}</text>'
+        f'style="fill: {color}{around}">{hint}{escape(printable(words))}</text>'
     )
 
 
@@ -34,9 +43,27 @@ def bar(left: float, right: float, y: float, height: float, style: str) -> str:
     )
 
 
-def clipped(words: str, limit: int) -> str:
-    """The words, or as many as fit into `limit` characters and a sign that some are missing."""
-    return words if len(words) <= limit else words[: limit - 1] + "…"
+def fitted(words: str, width: float, size: int) -> str:
+    """The words, or as many as fit into `width` pixels and a sign that some are missing.
+
+    Reckons with a wide font, such as DejaVu Sans.
+    """
+    room = width / size
+    if sum(map(ems, words)) <= room:
+        return words
+    kept, taken = 0, ems("…")
+    while (taken := taken + ems(words[kept])) <= room:
+        kept += 1
+    return words[:kept] + "…"
+
+
+def ems(character: str) -> float:
+    """About how wide the character is, in font sizes."""
+    if unicodedata.east_asian_width(character) in "WF":
+        return 1.3  # an emoji; a Chinese character takes 1
+    if character in WIDE:
+        return 1.0
+    return 0.42 if character in NARROW else 0.75 if character.isupper() else 0.64
 
 
 def duration(seconds: float) -> str:

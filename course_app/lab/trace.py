@@ -79,34 +79,40 @@ class Trace:
 
         None where there is no response or no task to compare it with.
         """
-        if self.status is None or self.response is None or not self.tasks:
-            return None
-        return all(task.ended is None or task.ended > self.response for task in self.tasks)
+        ends = self.ends
+        return ends[0] is None if self.tasks and None in ends else None
 
     @property
     def sentence(self) -> str:
         """What a newcomer should see in the picture."""
+        return printable(self._sentence())
+
+    def _sentence(self) -> str:
+        ends = self.ends
         running = [task.name for task in self.tasks if task.ended is None]
         failed = [task for task in self.tasks if task.error is not None]
         if self.failure is not None:
-            return f"No response: {self.failure}"
-        if self.status is None:
+            return f"No response: {closed(self.failure)}"
+        if None not in ends:
             return "The client waits for the response."
         if running:
             verb = "is" if len(running) == 1 else "are"
             return f"The response arrived; {listed(running)} {verb} still running."
         if failed:
-            name, error = failed[0].name, failed[0].error
             rest = f" {listed(self.skipped)} did not run." if self.skipped else ""
-            return f"The client has its {self.status}; then {name} failed: {error}.{rest}"
+            what = f"{failed[0].name} failed: {closed(failed[0].error)}"
+            return f"The client has its {self.status}; then {what}{rest}"
+        if self.error is not None and self.status == 500:
+            return f"The app raised {closed(self.error)} The client got {self.status}."
         if self.error is not None:
-            return f"The app raised {self.error}. The client got {self.status}."
+            return f"The client has its {self.status}; then the app raised {closed(self.error)}"
         if not self.tasks:
-            return "The response arrived. No background task ran."
-        names = listed([task.name for task in self.tasks])
+            rest = "No background task ran." if self.finished else "The app is not done yet."
+            return f"The response arrived. {rest}"
         if self.response_first:
+            names = listed([task.name for task in self.tasks])
             return f"The response arrived first; {names} finished after it."
-        early = [task.name for task in self.ends[: self.ends.index(None)] if task is not None]
+        early = [task.name for task in ends[: ends.index(None)] if task is not None]
         return f"{listed(early)} finished before the client had read the response."
 
     def __str__(self) -> str:
@@ -120,42 +126,31 @@ class Trace:
                 rows.append((str(place), f"{task.name} {how}"))
         if self.failure is not None:
             rows.append(("-", f"no response: {self.failure}"))
-        elif self.status is None:
+        elif None not in self.ends:
             rows.append(("-", "no response yet"))
         elif self.error is not None:
             rows.append(("-", f"the app raised {self.error}"))
         rows += [("-", f"{t.name} is still running") for t in self.tasks if t.ended is None]
         rows += [("-", f"{name} did not run") for name in self.skipped]
-        return "\n".join(
-            [
-                f"{self.method} {self.path}",
-                *(f"  {place}  {text}" for place, text in rows),
-            ]
-        )
+        heading = printable(f"{self.method} {self.path}")
+        return "\n".join([heading, *(f"  {place}  {printable(text)}" for place, text in rows)])
 
     __repr__ = __str__
 
     def by_order(self) -> "Trace":
         """The same story with places in `order` for times, so that it is equal on every machine."""
-        places: dict[float, int] = {}
-        times = [task.ended for task in self.tasks if task.ended is not None]
-        if self.response is not None:
-            times.append(self.response)
-        for place, moment in enumerate(sorted(set(times)), start=1):
-            places[moment] = place
-        response = None if self.response is None else float(places[self.response])
+        places = {id(task): float(place) for place, task in enumerate(self.ends, start=1)}
+        response = places.get(id(None))
         tasks, before = [], response or 0.0
         for task in self.tasks:
-            ended = None if task.ended is None else float(places[task.ended])
-            started = before if ended is None or before < ended else ended - 1.0
-            tasks.append(replace(task, started=started, ended=ended))
-            before = ended if ended is not None else before
+            end = places.get(id(task))
+            started = before if end is None or before < end else end - 1.0
+            tasks.append(replace(task, started=started, ended=end))
+            before = end if end is not None else before
         return replace(self, response=response, tasks=tuple(tasks), details=(), sent_at=0.0)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        from course_app.lab.drawing import (
-            image,
-        )  # the drawing knows the trace, not the reverse
+        from course_app.lab.drawing import image  # the drawing knows the trace, not the reverse
 
         return {"text/plain": str(self), "text/html": image(self)}
 
@@ -163,3 +158,18 @@ class Trace:
 def listed(names: list[str] | tuple[str, ...]) -> str:
     """Names as a phrase: "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else ""
+
+
+def closed(text: str | None) -> str:
+    """The text with a full stop at its end, unless it has one."""
+    return f"{text}." if text and text[-1] not in ".!?…" else f"{text}"
+
+
+def printable(text: str) -> str:
+    """The text on one line: line breaks, control characters and the like as escapes ("\\n").
+
+    Some of them would break the picture, and some would hide or turn round what stands beside.
+    """
+    return "".join(
+        c if c.isprintable() or c == "\N{NO-BREAK SPACE}" else repr(c)[1:-1] for c in text
+    )
