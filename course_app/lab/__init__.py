@@ -6,8 +6,8 @@
     response = await lab.post("/email/ada@example.com")
     trace = await lab.finished()           # waits for the background tasks; what happened
 
-Read the modules in this order: trace, drawing, story, recorder, asgi, loop_thread, server, bench,
-timeline, console, lab.
+Read the modules in this order: trace, drawing, story, recorder, asgi, loop_thread, server, client,
+bench, timeline, console, lab.
 """
 
 from course_app.lab.bench import Bench

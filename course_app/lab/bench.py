@@ -1,27 +1,22 @@
 """A server, a client and a recorder around one app: the base of a Lab and of a check."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
 
 import httpx
-from opentelemetry import propagate, trace
-from opentelemetry.trace import SpanKind
 
-from course_app.lab.errors import LabError, RequestError, StillRunning
-from course_app.lab.interrupt import WakeOnSignal
-from course_app.lab.loop_thread import LoopThread
+from course_app.lab import interrupt
+from course_app.lab.client import SpanClient, counted
+from course_app.lab.errors import LabError, RequestError, StillRunning, stoppable
 from course_app.lab.recorder import SpanRecorder
-from course_app.lab.server import KernelServer
-from course_app.lab.story import FAILURE
-from course_app.lab.trace import Trace, listed
+from course_app.lab.server import STUCK, KernelServer
+from course_app.lab.trace import Trace, printable
 
-REQUEST_TIMEOUT = 60.0
-"""Seconds a request may wait for its response."""
 BLOCKED_LIMIT = 10.0
 """Seconds the server's event loop may be blocked before the bench gives it up."""
+STOPPED = "You stopped the waiting. The app goes on with what it has begun."
 
 
 class Bench:
@@ -33,14 +28,8 @@ class Bench:
     def __init__(self, app: Any, on_change: Callable[[], None] = lambda: None) -> None:
         self.recorder = SpanRecorder(on_change=on_change)
         self.server = KernelServer(app, self.recorder)
-        # A thread of its own, so that a response's arrival is seen when it arrives, also while
-        # the kernel is busy.
-        self._client_thread = LoopThread("course_app.lab client")
-        self._client = httpx.AsyncClient(
-            base_url=self.server.url, timeout=REQUEST_TIMEOUT, trust_env=False
-        )
+        self._client = SpanClient(self.server.url, self.recorder)
         self._asking = 0
-        self._wake = WakeOnSignal()
 
     @property
     def url(self) -> str:
@@ -49,25 +38,27 @@ class Bench:
 
     @property
     def traces(self) -> list[Trace]:
-        """The newest 100 requests' traces, oldest first, those of other clients included."""
+        """The newest 100 requests' traces, oldest first, those of other clients included.
+
+        A request that is not finished stays among them however old it is.
+        """
         return self.recorder.traces()
 
     async def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send a request and return its response; `options` are those of `httpx.Client.request`.
 
-        Raises RequestError if it cannot be sent, or gets no response within REQUEST_TIMEOUT.
+        Raises RequestError if it cannot be sent, or gets no response within a minute.
         """
         self._must_be_open()
-        self._wake.arm()
-        try:
-            request = self._client.build_request(method, path, **options)
-        except (TypeError, ValueError, httpx.InvalidURL) as error:
-            raise RequestError(f"This request cannot be built: {error}") from None
+        interrupt.arm(self)
+        answer = asyncio.wrap_future(self._client.send(method, path, **options))
         self._asking += 1
-        answer = asyncio.wrap_future(self._client_thread.submit(self._send(request)))
         try:
-            while not (await asyncio.wait({answer}, timeout=0.5))[0]:
-                self._must_be_responsive()
+            with stoppable(STOPPED):
+                while not (await asyncio.wait({answer}, timeout=0.5))[0]:
+                    self._must_be_responsive()
+            if answer.cancelled():
+                raise RequestError(f"{method} {path}: the Lab was closed before the response came.")
             return answer.result()
         finally:
             answer.cancel()
@@ -94,49 +85,30 @@ class Bench:
         Raises StillRunning, a TimeoutError, after `timeout` seconds.
         """
         self._must_be_open()
-        self._wake.arm()
+        interrupt.arm(self)
         deadline = time.monotonic() + timeout
-        while self._asking or self.server.in_flight:
-            self._must_be_responsive()
-            if time.monotonic() > deadline:
-                raise StillRunning(self._still_running(timeout))
-            await asyncio.sleep(0.005)
+        with stoppable(STOPPED):
+            while self._asking or self.server.in_flight:
+                self._must_be_responsive()
+                if time.monotonic() > deadline:
+                    raise StillRunning(
+                        f"Still running after {counted(timeout)}: {self._at_work()}."
+                    )
+                await asyncio.sleep(0.005)
+                self._must_be_open()
         newest = self.recorder.traces(newest=1)
         if not newest:
             raise LabError("No request has been sent yet, so there is nothing to wait for.")
         return newest[0]
 
     def close(self) -> None:
-        """Stop the server and free its port. Takes 4 seconds at most."""
-        if not self.server.closed:
-            with contextlib.suppress(TimeoutError):
-                self._client_thread.submit(self._client.aclose()).result(1.0)
-            self._client_thread.stop()
-            self.server.close()
-            self._wake.close()
+        """Stop the server and free its port. Takes 4.5 seconds at most."""
+        self._close()
 
-    async def _send(self, request: httpx.Request) -> httpx.Response:
-        context, links = self.recorder.new_request()
-        attributes = {
-            "http.request.method": request.method,
-            "url.path": request.url.path,
-        }
-        with trace.get_tracer("course_app.lab").start_as_current_span(
-            f"{request.method} {request.url.path}",
-            context=context,
-            kind=SpanKind.CLIENT,
-            attributes=attributes,
-            links=links,
-        ) as span:
-            propagate.inject(request.headers)
-            try:
-                response = await self._client.send(request)
-            except httpx.HTTPError as error:
-                reason = why_no_response(error)
-                span.set_attribute(FAILURE, reason)
-                raise RequestError(f"{request.method} {request.url.path}: {reason}") from None
-            span.set_attribute("http.response.status_code", response.status_code)
-            return response
+    def _close(self) -> None:
+        self._client.close()
+        self.server.close()
+        interrupt.disarm(self)
 
     def _must_be_open(self) -> None:
         if self.server.closed:
@@ -145,33 +117,20 @@ class Bench:
     def _must_be_responsive(self) -> None:
         blocked = self.server.thread.blocked_for
         if blocked > BLOCKED_LIMIT:
-            self.close()
+            at_work = self._at_work()
+            self._close()
             raise LabError(
-                f"The server's event loop has been blocked for {blocked:.0f} seconds: an async "
-                "function in the app runs without ever awaiting. The server is closed. "
-                + (
-                    "Its thread could not be ended: restart the kernel."
-                    if self.server.stuck
-                    else "Mend the function and make a new Lab."
-                )
+                f"The server's event loop has been blocked for {counted(round(blocked))}: an async "
+                f"function runs without ever awaiting. At work: {at_work}. The server is closed. "
+                + (STUCK if self.server.stuck else "Mend the function and make a new Lab.")
             )
 
-    def _still_running(self, timeout: float) -> str:
-        at_work = [trace for trace in self.traces if not trace.finished]
-        tasks = [task.name for trace in at_work for task in trace.tasks if task.ended is None]
-        requests = [f"{trace.method} {trace.path}" for trace in at_work]
-        what = f"{listed(tasks)}, started by {listed(requests)}" if tasks else listed(requests)
-        return f"Still running after {timeout:g} seconds: {what}."
-
-
-def why_no_response(error: httpx.HTTPError) -> str:
-    if isinstance(error, httpx.ConnectError):
-        return "nothing listens at this address. Is its server closed?"
-    if isinstance(error, httpx.TimeoutException):
-        return f"no response within {REQUEST_TIMEOUT:g} seconds"
-    if isinstance(error, httpx.RemoteProtocolError):
-        return (
-            f"the server closed the connection ({error}). It does so when a background task of an "
-            "earlier request on the same connection raises"
-        )
-    return f"{type(error).__name__}: {error}"
+    def _at_work(self) -> str:
+        """What is not finished: tasks, each with its request, and requests without a task."""
+        found = []
+        for trace in self.traces:
+            request = f"{trace.method} {trace.path}"
+            tasks = [task.name for task in trace.tasks if task.ended is None]
+            found += [f"{task}, started by {request}" for task in tasks]
+            found += [request] * (not trace.finished and not tasks)
+        return printable("; ".join(dict.fromkeys(found))) or "nothing that the bench knows of"

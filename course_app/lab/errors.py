@@ -4,6 +4,10 @@ In a notebook each of these shows as its sentence alone: IPython asks the except
 traceback, and the frames inside the bench would hide the sentence.
 """
 
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
 
 class LabError(RuntimeError):
     """Something the bench could not do, and what to do about it."""
@@ -22,3 +26,14 @@ class RequestError(LabError):
 
 class StillRunning(LabError, TimeoutError):
     """The time limit passed while requests or tasks were still running."""
+
+
+@contextlib.contextmanager
+def stoppable(words: str) -> Iterator[None]:
+    """Where the learner presses Stop, the notebook shows this sentence and no frames."""
+    try:
+        yield
+    except (asyncio.CancelledError, KeyboardInterrupt) as stop:
+        shown = [f"{type(stop).__name__}: {words}"]
+        setattr(stop, "_render_traceback_", lambda: shown)  # noqa: B010
+        raise

@@ -9,10 +9,13 @@ import ipywidgets
 
 from course_app.lab.bench import Bench
 from course_app.lab.console import Console
+from course_app.lab.errors import stoppable
+from course_app.lab.server import STUCK
 from course_app.lab.timeline import Timeline
 
 WORDS = "A form that sends requests, and the live timeline: both appear when you run this cell."
-RESTART = "Its thread is blocked and cannot be ended: restart the kernel."
+NEWER = "Closed: a newer Lab has taken over. To go on here, run its cell again."
+STOPPED = "You stopped this cell before its Lab was ready. Run it again."
 _open: "Lab | None" = None
 
 
@@ -27,26 +30,32 @@ class Lab(Bench):
 
     def __init__(self, app: Any) -> None:
         global _open
-        if _open is not None:
-            _open.close("Closed: a newer Lab has taken over. To go on here, run its cell again.")
-        self._timeline = Timeline(lambda newest: self.recorder.traces(newest))
+        with stoppable(STOPPED):
+            if _open is not None:
+                _open.close(NEWER)
+            super().__init__(app)
+        _open = self
+        self._timeline = Timeline(self.recorder.traces)
+        self.recorder.on_change = self._timeline.changed
         with contextlib.suppress(RuntimeError):  # no event loop yet: the first request brings it
             self._timeline.attach()
-        super().__init__(app, on_change=self._timeline.changed)
         self.widget = ipywidgets.VBox([Console(self, app).widget, self._timeline.widget])
-        _open = self
 
     async def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         self._timeline.attach()
         return await super().request(method, path, **options)
 
     def close(self, why: str = "Closed.") -> None:
-        """Stop the server and free its port; the picture stays. Takes 4 seconds at most."""
+        """Stop the server and free its port; the picture stays. Takes 4.5 seconds at most."""
+        if not self._timeline.closed:
+            self._close(why)
+            if self.server.stuck:
+                print(f"The server is closed. {STUCK}")
+
+    def _close(self, why: str = "Closed.") -> None:
         global _open
-        if self.server.closed:
-            return
-        super().close()
-        self._timeline.close(f"{why} {RESTART}" if self.server.stuck else why)
+        super()._close()
+        self._timeline.close(f"{why} {STUCK}" if self.server.stuck else why)
         if _open is self:
             _open = None
 
@@ -61,4 +70,4 @@ class Lab(Bench):
 @atexit.register
 def _close_at_exit() -> None:
     if _open is not None:
-        _open.close()
+        Bench.close(_open)  # without a word: nobody reads it any more

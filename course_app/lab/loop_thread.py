@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import ctypes
+import logging
 import threading
 import time
 from collections.abc import Coroutine
@@ -19,6 +20,7 @@ class LoopThread:
 
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
+        self.loop.set_exception_handler(log)
         self._stopping = False
         self._alive_at = time.monotonic()
         self.thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -33,6 +35,11 @@ class LoopThread:
         """Seconds since the loop last came round; above a second or so, something blocks it."""
         return max(0.0, time.monotonic() - self._alive_at - TICK) if self.thread.is_alive() else 0.0
 
+    @property
+    def blocked(self) -> bool:
+        """Whether it makes no sense to wait for the loop: nothing on it has moved for a second."""
+        return self.blocked_for > 1.0
+
     def stop(self, patience: float = 1.0) -> bool:
         """Cancel what runs on the loop, end the thread, and say whether that worked.
 
@@ -45,7 +52,7 @@ class LoopThread:
             return False
         with contextlib.suppress(RuntimeError):  # closed: the thread is ending by itself
             self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(patience)
+        self.thread.join(0.1 if self.blocked else patience)
         for _ in range(2):
             for thread in [self.thread, *self.workers()]:
                 if thread.is_alive():
@@ -63,10 +70,7 @@ class LoopThread:
         while not self._stopping:
             try:
                 self.loop.run_forever()
-            except (
-                SystemExit,
-                KeyboardInterrupt,
-            ):  # an app's sys.exit() ends its task, not us
+            except (SystemExit, KeyboardInterrupt):  # an app's sys.exit() ends its task, not us
                 continue
         try:
             ticker.cancel()
@@ -92,6 +96,14 @@ class LoopThread:
         if tasks:
             self.loop.run_until_complete(asyncio.wait(tasks, timeout=0.5))
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+
+
+def log(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What asyncio would print into whatever cell is running goes where uvicorn's errors go."""
+    if not loop.is_closed():
+        logging.getLogger("uvicorn.error").error(
+            context["message"], exc_info=context.get("exception")
+        )
 
 
 def interrupt(thread: threading.Thread) -> None:

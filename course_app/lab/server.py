@@ -17,6 +17,7 @@ from course_app.lab.recorder import SpanRecorder
 
 START_TIMEOUT = 6.0
 """Seconds an app's start-up may take."""
+STUCK = "Its thread is blocked and cannot be ended: restart the kernel."
 
 
 # With no handler at all, logging would print uvicorn's tracebacks into whatever cell is running.
@@ -36,6 +37,7 @@ class KernelServer:
         look_at(app)
         self.app = ObservedApp(app, recorder)
         self.stuck = False
+        self._closing_done = False
         # With IPPROTO_TCP named, asyncio sets TCP_NODELAY: 1.8 ms a request instead of 44 ms.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.bind(("127.0.0.1", 0))
@@ -50,7 +52,11 @@ class KernelServer:
         self._uvicorn = uvicorn.Server(config)
         self.thread = LoopThread(f"course_app.lab server {self.url}")
         self._serving = self.thread.submit(self._serve())
-        self._wait_for_start()
+        try:
+            self._wait_for_start()
+        except BaseException:  # Stop, too, must leave no thread and no port
+            self.close()
+            raise
 
     async def _serve(self) -> None:
         with contextlib.suppress(SystemExit):  # how uvicorn gives up; the app has said why
@@ -68,7 +74,7 @@ class KernelServer:
         if reason is None:
             reason = f"its lifespan has not reached `yield` after {START_TIMEOUT:.0f} seconds"
         self.close()
-        raise AppError(f"The app did not start: {reason}")
+        raise AppError(f"The app did not start: {reason}{f'. {STUCK}' if self.stuck else ''}")
 
     @property
     def in_flight(self) -> int:
@@ -77,24 +83,30 @@ class KernelServer:
 
     @property
     def closed(self) -> bool:
+        """Whether `close` has been called."""
         return self._uvicorn.should_exit
 
     def close(self) -> None:
         """Free the port and end the thread: politely for a second, then with growing force.
 
         Takes 3.5 seconds at most. `stuck` is True afterwards if the thread could not be ended.
+        Interrupted midway, it goes on when it is called again.
         """
-        if self.closed:
+        if self._closing_done:
             return
         self._uvicorn.should_exit = True
-        concurrent.futures.wait([self._serving], timeout=1.0)
+        self._wait_for_end(1.0)
         with contextlib.suppress(OSError):  # a stuck loop still has the port: refuse new clients
-            self.thread.loop.set_exception_handler(lambda loop, context: None)
             self._socket.shutdown(socket.SHUT_RDWR)
         self._uvicorn.force_exit = True
-        concurrent.futures.wait([self._serving], timeout=0.5)
+        self._wait_for_end(0.5)
         self.stuck = not self.thread.stop()
         self._socket.close()
+        self._closing_done = True
+
+    def _wait_for_end(self, seconds: float) -> None:
+        if not self.thread.blocked:
+            concurrent.futures.wait([self._serving], timeout=seconds)
 
 
 def look_at(app: object) -> None:
@@ -104,15 +116,23 @@ def look_at(app: object) -> None:
         raise AppError(
             f"{app.__name__} is a class. Give the Lab an app made with it: {app.__name__}()"
         )
-    if not callable(app):
+    try:
+        signature = inspect.signature(app)  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # it cannot be called, or nobody knows how
+        shown = repr(app) if isinstance(app, str | int | float | None) else "an object"
         raise AppError(
-            f"The Lab needs an ASGI app such as FastAPI(), and got {app!r:.60} ({kind})."
+            f"The Lab needs an ASGI app such as FastAPI(), and got {shown:.60} ({kind})."
+        ) from None
+    name = getattr(app, "__name__", kind)
+    if not signature.parameters:
+        raise AppError(
+            f"{name}() is no ASGI app. If it is a function that makes the app, call it: "
+            f"Lab({name}())"
         )
     try:
-        inspect.signature(app).bind("scope", "receive", "send")
+        signature.bind("scope", "receive", "send")
     except TypeError:
-        name = getattr(app, "__name__", kind)
         raise AppError(
-            f"{name}{inspect.signature(app)} is no ASGI app: a server would call it with three "
+            f"{name}{signature} is no ASGI app: a server would call it with three "
             "arguments (scope, receive, send). A FastAPI app is called `app` by custom."
         ) from None

@@ -1,14 +1,17 @@
 """The live view: draws the newest requests while something happens, never while nothing does."""
 
 import asyncio
+import contextlib
+import threading
 import time
 from collections.abc import Callable
 from html import escape
 
 import ipywidgets
 
-from course_app.lab.drawing import draw
-from course_app.lab.trace import Trace
+from course_app.lab.drawing import ROOM, draw
+from course_app.lab.svg import fitted
+from course_app.lab.trace import Trace, printable
 
 NEWEST = 3
 """Requests shown."""
@@ -38,54 +41,59 @@ class Timeline:
 
     def attach(self) -> None:
         """Draw on the event loop that is running now: the kernel's, called from a cell."""
-        self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop and threading.current_thread() is threading.main_thread():
+            self._loop, self._drawing, self._woken = loop, None, False
 
     def changed(self) -> None:
         """Something happened: see to it that it is drawn."""
-        if self._loop is not None and not self._woken and not self._loop.is_closed():
+        loop = self._loop
+        if loop is not None and not self._woken:
             self._woken = True
-            self._loop.call_soon_threadsafe(self._wake)
+            with contextlib.suppress(RuntimeError):  # closed: `attach` brings another
+                loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
-        self._woken = False
         if self._drawing is None or self._drawing.done():
             self._drawing = asyncio.get_running_loop().create_task(self._draw_while_running())
 
     async def _draw_while_running(self) -> None:
-        running = True
-        while running and not self.closed:
-            running = any(not trace.finished for trace in self._traces(NEWEST))
-            self.draw()
+        running = False
+        while (running or self._woken) and not self.closed:
+            self._woken = False
+            running = self.draw()
             await asyncio.sleep(INTERVAL)
 
     def close(self, why: str) -> None:
         """Draw once more, then never again; the picture stays and says why."""
         self.closed = why
-        if self._drawing is not None and self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._drawing.cancel)
         self._loop = None
         self.draw()
 
-    def draw(self) -> None:
+    def draw(self) -> bool:
+        """Draw now; whether something in the picture still runs."""
         try:
-            self._picture.value = page(
-                self._traces(NEWEST),
-                time.time(),
-                self.closed,
-                details=self._details.value,
-            )
+            traces = self._traces(NEWEST)
+            details = self._details.value
+            self._picture.value = page(traces, time.time(), self.closed, details=details)
         except Exception as error:  # Jupyter would drop it, and the picture would stand still
             self._picture.value = f"<p>The picture cannot be drawn: {escape(repr(error))}</p>"
+            return False
+        return any(not trace.finished for trace in traces)
 
 
 def page(traces: list[Trace], now: float, closed: str, *, details: bool) -> str:
     """The newest requests as HTML, the newest first, each with its words below."""
     blocks = [
-        f'<figure style="margin: 0 0 12px; line-height: 1.5">'
-        f'<strong style="padding-left: 12px">{escape(f"{trace.method} {trace.path}")}</strong>'
+        '<figure style="margin: 0 0 12px; line-height: 1.5; overflow-wrap: anywhere">'
+        f'<strong style="padding-left: 12px">{heading(trace)}</strong>'
         f'<div style="margin-top: -22px">{draw(trace, now, details=details)}</div>'
         f'<figcaption style="padding-left: 12px">{escape(trace.sentence)}</figcaption></figure>'
         for trace in reversed(traces)
     ]
     note = f'<p style="padding-left: 12px"><em>{escape(closed)}</em></p>' if closed else ""
     return note + ("".join(blocks) or f'<p style="padding-left: 12px">{EMPTY}</p>')
+
+
+def heading(trace: Trace) -> str:
+    return escape(fitted(printable(f"{trace.method} {trace.path}"), 2 * ROOM, 14))
