@@ -42,7 +42,7 @@ def send_and_watch(page: Page, task: str) -> None:
     expect(words).to_have_text(
         f"The response arrived first; {task} finished after it.", timeout=9_000
     )
-    expect(picture).to_contain_text("done 3.")
+    expect(picture).to_contain_text("done in 3.")
     expect(picture).not_to_contain_text("running")
 
 

@@ -1,5 +1,6 @@
 """The committed notebooks are what their sources build, and every code cell has been run."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -28,6 +29,55 @@ def test_every_source_has_both_notebooks() -> None:
 def test_the_notebooks_are_built_from_the_source(source: Path) -> None:
     for target, notebook in build.variants(source):
         assert build.same_source(target, notebook), f"run build.py {source.name[:2]}"
+
+
+def test_a_build_is_the_same_byte_for_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    committed = (ROOT / "notebooks" / "00_start_here.ipynb").read_bytes()
+    monkeypatch.setattr(build, "NOTEBOOKS", tmp_path)
+    assert build.main(["00"]) == 0
+    again = (tmp_path / "00_start_here.ipynb").read_bytes()
+    environment = build.nbformat.reads(committed, 4).cells[-2]
+    if build.nbformat.reads(again, 4).cells[-2] == environment:  # it holds the versions in use
+        assert again == committed
+    first = {path: path.read_bytes() for path in tmp_path.rglob("*.ipynb")}
+    assert build.main(["00"]) == 0
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.ipynb")} == first
+    assert len(first) == 2
+
+
+def test_check_finds_a_notebook_that_its_source_does_not_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(
+        ROOT / "notebooks", tmp_path / "notebooks", ignore=shutil.ignore_patterns("outbox")
+    )
+    monkeypatch.setattr(build, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(build, "SOURCE", tmp_path / "notebooks" / "source")
+    assert build.main(["--check"]) == 0
+    source = tmp_path / "notebooks" / "source" / "01_plain_function.md"
+    source.write_text(source.read_text().replace("time.sleep(3)", "time.sleep(2)"))
+    assert build.main(["--check"]) == 1
+    assert "run build.py 01" in capsys.readouterr().out
+
+
+def test_the_teachers_notebooks_keep_the_solutions_and_assert_the_checks(tmp_path: Path) -> None:
+    assert build.main(["01", "--teacher", str(tmp_path)]) == 0
+    cells = nbformat.read(tmp_path / "01_plain_function.ipynb", as_version=4).cells
+    graded = [cell for cell in cells if cell.metadata.get("nbgrader", {}).get("grade")]
+    assert [cell.source for cell in graded] == [
+        'assert await check("01.1", report_app)',
+        'assert await check("01.2", visit_app)',
+    ]
+    solutions = [cell for cell in cells if cell.metadata.get("nbgrader", {}).get("solution")]
+    assert len(solutions) == 2
+    assert all("### BEGIN SOLUTION" in cell.source for cell in solutions)
+
+
+def test_a_stub_stands_in_for_the_solution() -> None:
+    code = "a = 1\n### BEGIN SOLUTION\nb = 2\n### END SOLUTION\n"
+    code += "### BEGIN STUB\n# b = None\n### END STUB"
+    assert build.answered(code, solved=True) == "a = 1\nb = 2"
+    assert build.answered(code, solved=False) == "a = 1\nb = None"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)

@@ -174,7 +174,8 @@ def svg(trace: Trace, parts: list[str], height: float, ground: str = "none") -> 
         f'<svg xmlns="http://www.w3.org/2000/svg" width="100%" height="{height:g}" role="img" '
         f'aria-label="{words(trace)}" style="max-width: {WIDTH}px; display: block" '
         f'font-family="system-ui, sans-serif"><rect width="100%" height="100%" rx="6" '
-        f'fill="{ground}"/><svg x="8" overflow="visible">{"".join(parts)}</svg></svg>'
+        f'fill="{ground}"/><svg x="8" overflow="visible" aria-hidden="true">'
+        f"{''.join(parts)}</svg></svg>"
     )
 
 

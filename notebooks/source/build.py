@@ -3,6 +3,7 @@
     python notebooks/source/build.py            build and run every lesson
     python notebooks/source/build.py 00 01      build and run these lessons
     python notebooks/source/build.py --check    compare sources only, run nothing
+    python notebooks/source/build.py --teacher FOLDER    notebooks for nbgrader, not run
 
 Each source gives two notebooks: the learner's, with a stub in place of each answer, and the solved
 one in `solutions/`. In a code cell,
@@ -40,10 +41,18 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Build the notebooks from their sources.")
     parser.add_argument("numbers", nargs="*", help="lessons to build, such as 01; all by default")
     parser.add_argument("--check", action="store_true", help="compare sources, run nothing")
+    parser.add_argument(
+        "--teacher", type=Path, metavar="FOLDER", help="write notebooks for nbgrader"
+    )
     options = parser.parse_args(arguments)
     sources = lessons(options.numbers)
     if not sources:
         parser.error(f"no lesson is called {' or '.join(options.numbers)}")
+    if options.teacher:
+        for source in sources:
+            notebook = graded(jupytext.read(source), source.stem)
+            write(notebook, options.teacher / source.with_suffix(".ipynb").name)
+        return 0
     for source in sources:
         for target, notebook in variants(source):
             if options.check:
@@ -101,6 +110,33 @@ def answered(code: str, *, solved: bool) -> str:
     return "\n".join(lines).strip("\n")
 
 
+def graded(notebook: NotebookNode, stem: str) -> NotebookNode:
+    """The notebook for nbgrader, which strips the solutions and runs the checks itself.
+
+    nbgrader gives full points to a cell that does not raise, so a check becomes an assertion.
+    """
+    for place, cell in enumerate(notebook.cells):
+        cell.id = f"{stem}-{place:03}"
+        is_solution = "### BEGIN SOLUTION" in cell.source
+        is_check = cell.source.startswith("await check(")
+        if cell.cell_type == "code" and (is_solution or is_check):
+            cell.metadata["nbgrader"] = {
+                "schema_version": 3,
+                "grade_id": cell.id,
+                "solution": is_solution,
+                "grade": is_check,
+                "locked": is_check,
+                "task": False,
+                **({"points": 1} if is_check else {}),
+            }
+        if is_check:
+            cell.source = f"assert {cell.source}"
+        cell.source = cell.source.replace("### BEGIN STUB", "# It was:").replace("### END STUB", "")
+    notebook.metadata = nbformat.from_dict(METADATA)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return notebook
+
+
 def run(notebook: NotebookNode, folder: Path) -> None:
     """Run every cell in a fresh kernel; raises CellExecutionError if one fails."""
     folder.mkdir(exist_ok=True)
@@ -122,6 +158,7 @@ def run(notebook: NotebookNode, folder: Path) -> None:
 
 def write(notebook: NotebookNode, target: Path) -> None:
     nbformat.validate(notebook)
+    target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
 
 
