@@ -11,6 +11,7 @@ import ipywidgets
 from course_app.lab.drawing import LIVE
 from course_app.lab.errors import LabError
 from course_app.lab.operations import Field, Operation, operations_of
+from course_app.lab.trace import printable
 
 if TYPE_CHECKING:
     from course_app.lab.bench import Bench
@@ -20,6 +21,10 @@ OTHER = Operation(
     "any other path",
     (Field("method", "other", "GET"), Field("path", "other", "/")),
 )
+PLACES = {
+    "path": "", "query": "params", "header": "headers", "cookie": "", "form": "data", "other": "",
+}  # fmt: skip
+"""Where a field belongs, and which of httpx's options takes it as it is."""
 WIDE = ipywidgets.Layout(width="auto", min_width="240px", max_width="420px")
 
 
@@ -52,15 +57,15 @@ class Console:
         return self._operations[int(self._choice.value)]
 
     def _show_fields(self) -> None:
+        gone, draft = self._form.children, self._operation.body
         self._inputs = [(field, input_for(field)) for field in self._operation.fields]
         self._body = None
-        if self._operation.body is not None:
-            self._body = ipywidgets.Textarea(
-                self._operation.body, description="JSON body", rows=5, layout=WIDE
-            )
-        self._form.children = [box for _, box in self._inputs] + [self._body] * (
-            self._body is not None
-        )
+        if draft is not None:
+            self._body = ipywidgets.Textarea(draft, description="JSON body", rows=5, layout=WIDE)
+        bodies = [] if self._body is None else [self._body]
+        self._form.children = [*(box for _, box in self._inputs), *bodies]
+        for box in gone:
+            box.close()
 
     def _start(self) -> None:
         task = asyncio.get_running_loop().create_task(self._send())
@@ -79,21 +84,24 @@ class Console:
             self._say(f"{type(error).__name__}: {error}", LIVE.failed)
         else:
             color = LIVE.done if response.status_code < 400 else LIVE.failed
-            self._say(f"response {response.status_code}", color, response.text)
+            start = response.content[:500].decode(response.encoding or "utf-8", errors="replace")
+            self._say(f"response {response.status_code}", color, start)
 
     def _say(self, words: str, color: str, body: str = "") -> None:
-        shown = escape(body if len(body) <= 120 else body[:119] + "…")
+        start = body if len(body) <= 120 else body[:119] + "…"
         self._badge.value = (
             f'<span role="status" style="border: 2px solid {color}; border-radius: 4px; '
-            f'padding: 2px 8px; font-weight: 600">{escape(words)}</span> <code>{shown}</code>'
+            f'padding: 2px 8px; font-weight: 600">{escape(printable(words))}</span> '
+            f"<code>{escape(printable(start))}</code>"
         )
 
 
 def input_for(field: Field) -> Any:
     label = f"{field.name}{' *' if field.required else ''}"
     if field.place == "file":
-        return ipywidgets.FileUpload(description=label, layout=WIDE)
-    return ipywidgets.Text(field.value, description=label, layout=WIDE)
+        return ipywidgets.FileUpload(description=label, multiple=field.many, layout=WIDE)
+    hint = "several, separated by commas" if field.many else ""
+    return ipywidgets.Text(field.value, description=label, placeholder=hint, layout=WIDE)
 
 
 def filled_in(
@@ -101,36 +109,32 @@ def filled_in(
 ) -> tuple[str, str, dict[str, Any]]:
     """The method, the path and httpx's options for a filled-in form. Empty fields are left out.
 
-    Raises ValueError, with a sentence, for a body that is no JSON.
+    Raises ValueError, with a sentence, for a body that is no JSON or a path with a gap.
     """
-    places: dict[str, dict[str, Any]] = {}
+    places: dict[str, dict[str, Any]] = {place: {} for place in PLACES}
+    files: list[tuple[str, tuple[str, bytes, str]]] = []
     for field, box in inputs:
         if field.place == "file":
-            for file in box.value:
-                content = (file.name, bytes(file.content), file.type)
-                places.setdefault("file", {})[field.name] = content
-        elif box.value or field.place == "path":
-            places.setdefault(field.place, {})[field.name] = box.value
+            files += [(field.name, (f.name, bytes(f.content), f.type)) for f in box.value]
+        elif box.value:
+            value = [part.strip() for part in box.value.split(",")] if field.many else box.value
+            places[field.place][field.name] = value
+        elif field.place == "path":
+            raise ValueError(f"Fill in {field.name}: it is a part of the path.")
     if operation is OTHER:
-        return (
-            places["other"].get("method", "GET"),
-            places["other"].get("path", "/"),
-            {},
-        )
+        return places["other"].get("method", "GET"), places["other"].get("path", "/"), {}
     path = operation.path
-    for name, value in places.get("path", {}).items():
+    for name, value in places["path"].items():
         path = path.replace("{" + name + "}", quote(value, safe=""))
-    names = {
-        "query": "params",
-        "header": "headers",
-        "cookie": "cookies",
-        "form": "data",
-        "file": "files",
-    }
     options: dict[str, Any] = {
-        names[place]: values for place, values in places.items() if place in names
+        option: places[place] for place, option in PLACES.items() if option and places[place]
     }
-    if body is not None:
+    if cookies := places["cookie"]:
+        pairs = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        options["headers"] = {**options.get("headers", {}), "cookie": pairs}
+    if files:
+        options["files"] = files
+    if body is not None and body.value.strip():
         try:
             options["json"] = json.loads(body.value)
         except ValueError as error:
