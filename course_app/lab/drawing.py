@@ -73,7 +73,7 @@ def image(trace: Trace) -> str:
     """
     placed = trace.by_order()
     end = max(latest(placed), 1.0) * 1.05 + (0 if trace.finished else 0.6)
-    rows = list(rows_of(placed, end, PAPER, times=False, details=False))
+    rows = list(rows_of(placed, 0.95 * end, PAPER, times=False, details=False))
     bottom = height_of(rows)
     lines = textwrap.wrap(trace.sentence, 58)
     height = bottom + 26 + 18 * len(lines)
@@ -111,7 +111,8 @@ def rows_of(
         yield Row("client", "waited for the response", 0.0, until, colors.wait)
     for span in trace.details if details else ():
         ended = span.ended if span.ended is not None else elapsed
-        note = f"✕ {span.error}" if span.error else took(span.started, ended)[4:]
+        note = "running" if span.ended is None else took(span.started, ended)[4:]
+        note = f"✕ {span.error}" if span.error else note
         color = colors.failed if span.error else colors.faint
         yield Row(span.name, note, span.started, ended, color, span.ended is None, height=5)
     for task in trace.tasks:
