@@ -69,7 +69,14 @@ class SpanClient:
             propagate.inject(request.headers)
             try:
                 async with asyncio.timeout(limit):  # httpx has none for the response as a whole
-                    response = await self._http.send(request, **options)
+                    try:
+                        response = await self._http.send(request, **options)
+                    except (httpx.NetworkError, httpx.RemoteProtocolError):
+                        # A server closes an idle connection after a task has raised. A request
+                        # that went out on it and never arrived is sent again, as browsers do.
+                        if not self._recorder.awaits(span.get_span_context()):
+                            raise
+                        response = await self._http.send(request, **options)
             except (httpx.HTTPError, TimeoutError) as error:
                 reason = why_no_response(error, limit)
                 span.set_attribute(FAILURE, reason)

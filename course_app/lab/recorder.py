@@ -108,9 +108,11 @@ class SpanRecorder(SpanProcessor):
 
     def _forget(self) -> None:
         """Make room for one more request. One that is not finished is never forgotten."""
-        done = (trace_id for trace_id, story in self._stories.items() if story.finished)
-        if len(self._stories) >= self._keep and (oldest := next(done, None)) is not None:
-            del self._stories[oldest]
+        surplus = len(self._stories) - self._keep + 1
+        if surplus > 0:
+            done = [trace_id for trace_id, story in self._stories.items() if story.finished]
+            for trace_id in done[:surplus]:
+                del self._stories[trace_id]
 
 
 class _Watcher(SpanProcessor):
