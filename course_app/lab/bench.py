@@ -30,6 +30,7 @@ class Bench:
         self.server = KernelServer(app, self.recorder)
         self._client = SpanClient(self.server.url, self.recorder)
         self._asking = 0
+        self._closing = False
 
     @property
     def url(self) -> str:
@@ -57,9 +58,12 @@ class Bench:
             with stoppable(STOPPED):
                 while not (await asyncio.wait({answer}, timeout=0.5))[0]:
                     self._must_be_responsive()
-            if answer.cancelled():
-                raise RequestError(f"{method} {path}: the Lab was closed before the response came.")
             return answer.result()
+        except (RequestError, asyncio.CancelledError):
+            if self._closing and answer.done():
+                reason = "the Lab was closed before the response came"
+                raise RequestError(f"{method} {path}: {reason}") from None
+            raise
         finally:
             answer.cancel()
             self._asking -= 1
@@ -106,12 +110,13 @@ class Bench:
         self._close()
 
     def _close(self) -> None:
+        self._closing = True
         self._client.close()
         self.server.close()
         interrupt.disarm(self)
 
     def _must_be_open(self) -> None:
-        if self.server.closed:
+        if self._closing:
             raise LabError("This Lab is closed, so its server is gone. Make a new one: Lab(app).")
 
     def _must_be_responsive(self) -> None:

@@ -20,8 +20,9 @@ START_TIMEOUT = 6.0
 STUCK = "Its thread is blocked and cannot be ended: restart the kernel."
 
 
-# With no handler at all, logging would print uvicorn's tracebacks into whatever cell is running.
-logging.getLogger("uvicorn").addHandler(logging.NullHandler())
+# With no handler at all, logging would print tracebacks into whatever cell is running.
+for name in ("uvicorn", "opentelemetry"):
+    logging.getLogger(name).addHandler(logging.NullHandler())
 
 
 class KernelServer:
@@ -117,12 +118,14 @@ def look_at(app: object) -> None:
             f"{app.__name__} is a class. Give the Lab an app made with it: {app.__name__}()"
         )
     try:
-        signature = inspect.signature(app)  # type: ignore[arg-type]
-    except (TypeError, ValueError):  # it cannot be called, or nobody knows how
+        signature = inspect.signature(app) if callable(app) else None
+    except (TypeError, ValueError):  # nobody knows how to call it
+        signature = None
+    if signature is None:
         shown = repr(app) if isinstance(app, str | int | float | None) else "an object"
         raise AppError(
             f"The Lab needs an ASGI app such as FastAPI(), and got {shown:.60} ({kind})."
-        ) from None
+        )
     name = getattr(app, "__name__", kind)
     if not signature.parameters:
         raise AppError(
