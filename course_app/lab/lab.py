@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import ipywidgets
 
+from course_app.lab import interrupt
 from course_app.lab.bench import Bench
 from course_app.lab.console import Console
 from course_app.lab.errors import stoppable
@@ -39,6 +40,7 @@ class Lab(Bench):
         self.recorder.on_change = self._timeline.changed
         with contextlib.suppress(RuntimeError):  # no event loop yet: the first request brings it
             self._timeline.attach()
+            interrupt.arm(self)
         self.widget = ipywidgets.VBox([Console(self, app).widget, self._timeline.widget])
 
     async def request(self, method: str, path: str, **options: Any) -> httpx.Response:

@@ -75,8 +75,8 @@ class LoopThread:
         try:
             ticker.cancel()
             self._cancel_all()
-        except (SystemExit, KeyboardInterrupt):
-            pass
+        except (SystemExit, KeyboardInterrupt, RuntimeError):
+            pass  # stopped once more while it waited
         finally:
             asyncio.set_event_loop(None)
             self.loop.close()

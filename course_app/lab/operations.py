@@ -150,12 +150,14 @@ def example(schema: Schema | bool, document: Schema, name: str = "", depth: int 
 
 
 def resolved(schema: Schema, document: Schema) -> Schema:
-    """The schema behind a "$ref", which points into the same document."""
+    """The schema behind a "$ref", which points into the same document; what stands beside the
+    reference, such as a default, goes first.
+    """
     for _ in range(20):  # a chain that goes in a circle ends, too
         if "$ref" not in schema:
             break
         target: Any = document
         for part in schema["$ref"].removeprefix("#/").split("/"):
             target = target[part]
-        schema = target
+        schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
     return schema

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from types import FrameType
 from typing import Any, TypeVar
 from weakref import WeakSet
@@ -110,8 +111,8 @@ class SpanRecorder(SpanProcessor):
         """Make room for one more request. One that is not finished is never forgotten."""
         surplus = len(self._stories) - self._keep + 1
         if surplus > 0:
-            done = [trace_id for trace_id, story in self._stories.items() if story.finished]
-            for trace_id in done[:surplus]:
+            done = (trace_id for trace_id, story in self._stories.items() if story.finished)
+            for trace_id in list(islice(done, surplus)):
                 del self._stories[trace_id]
 
 

@@ -170,6 +170,8 @@ def printable(text: str) -> str:
 
     Some of them would break the picture, and some would hide or turn round what stands beside.
     """
+    if text.isprintable():
+        return text
     return "".join(
         c if c.isprintable() or c == "\N{NO-BREAK SPACE}" else repr(c)[1:-1] for c in text
     )
