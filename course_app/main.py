@@ -3,6 +3,7 @@
 from fastapi import BackgroundTasks, FastAPI
 
 from course_app import tasks
+from course_app.dependencies import Query
 
 app = FastAPI(title="Background work")
 app.state.sent = tasks.sent
@@ -13,6 +14,15 @@ def send_email(email: str, background_tasks: BackgroundTasks, message: str = "")
     """Answer at once; the notification is sent after the response."""
     background_tasks.add_task(tasks.write_notification, email, message=message)
     return {"message": f"A notification to {email} is on its way."}
+
+
+@app.post("/email_depends/{email}")
+def send_email_depends(
+    email: str, background_tasks: BackgroundTasks, q: Query
+) -> dict[str, str | None]:
+    """Answer at once; the lines about the query and the message are logged after the response."""
+    background_tasks.add_task(tasks.write_log, f"message to {email}")
+    return {"message": f"A message to {email} is on its way.", "query": q}
 
 
 @app.get("/sent")

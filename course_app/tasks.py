@@ -17,3 +17,11 @@ def write_notification(email: str, message: str = "") -> None:
     with open(OUTBOX / "notifications.txt", mode="a", encoding="utf-8") as file:
         file.write(f"notification for {email}: {message}\n")
     sent.append(email)
+
+
+def write_log(message: str) -> None:
+    """Log a message on a slow disk: half a second, then a line in `outbox/log.txt`."""
+    time.sleep(0.5)
+    OUTBOX.mkdir(exist_ok=True)
+    with open(OUTBOX / "log.txt", mode="a", encoding="utf-8") as file:
+        file.write(f"{message}\n")
