@@ -11,13 +11,16 @@ from typing import Any
 
 import httpx
 
-from course_app.lab import AppError, Bench, LabError
+from course_app.lab import AppError, Bench, LabError, StillRunning
 
 LIMIT = 6.5
 """Seconds an answer may take. To close a server that it has stuck takes up to 3.5 more."""
 GRACE = 0.5
 """Seconds in which a thread that was told to end does so, also on a busy machine."""
 UNFINISHED = f"Your answer had not finished after {LIMIT:g} seconds, and was stopped."
+OTHER_LOOP = "different event loop"
+"""Part of what asyncio says when a lock, an event or a queue of the app has another loop."""
+RUN_AGAIN = "the app still belongs to another server. Run the app's cell again."
 RESTART = (
     "Your code is still running in a thread that cannot be stopped. "
     "Restart the kernel (Kernel > Restart) before you go on."
@@ -128,15 +131,28 @@ async def ask(bench: Bench, method: str, path: str, **options: Any) -> httpx.Res
     if response.is_success:
         return response
     said = f"{method} {path} was answered with {response.status_code}"
+    with contextlib.suppress(StillRunning):  # an app's exception leaves it after the response
+        await bench.finished(timeout=1)
     error = bench.traces[-1].error
-    if error is not None and "different event loop" in error:
-        raise Wrong(f"{said}: the app still belongs to another server. Run the app's cell again.")
+    if error is not None and OTHER_LOOP in error:
+        raise Wrong(f"{said}: {RUN_AGAIN}")
     if error is not None:
         raise Wrong(f"{said}: the app raised {error}.")
     reasons = {
         404: "the app has no such path",
         405: "the app has this path, but not for this method",
-        422: "a parameter has another name or type than the exercise says",
+        422: f"a parameter has another name or type than the exercise says{unwanted(response)}",
     }
     reason = reasons.get(response.status_code)
     raise Wrong(f"{said}: {reason}." if reason else f"{said}.")
+
+
+def unwanted(response: httpx.Response) -> str:
+    """Which parameter FastAPI's 422 is about, as the rest of a sentence."""
+    try:
+        place, name = response.json()["detail"][0]["loc"][:2]
+    except (ValueError, LookupError, TypeError):
+        return ""
+    if place == "query" and "task" in str(name):
+        return f" ({name} needs the annotation BackgroundTasks)"
+    return f" (the {place} parameter {name})" if place != "body" else f" ({name} in the body)"

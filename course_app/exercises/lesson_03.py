@@ -5,7 +5,7 @@ from typing import Any
 
 from course_app.exercises.checking import Wrong, exercise, running
 from course_app.exercises.predicting import outcome
-from course_app.exercises.written import Written, by_a_task, nothing_written, quoted, send
+from course_app.exercises.written import Witness, Written, by_a_task, nothing_written, quoted, send
 from course_app.lab import Trace
 
 AUDIT = Path("outbox/audit.txt")
@@ -25,9 +25,10 @@ async def an_audit_of_a_router(app: Any) -> list[str]:
     """An app whose POST and DELETE /orders/{number} leave a line each, and whose GET none."""
     AUDIT.unlink(missing_ok=True)
     async with running(app) as bench:
+        witness = Witness(bench, AUDIT)
         for method in ["GET", "POST", "DELETE"]:
-            seen = await send(bench, method, "/orders/7", AUDIT)
-            by_a_task(seen, AUDIT, 'write_audit, "POST /orders/7"')
+            seen = await send(bench, witness, method, "/orders/7")
+            by_a_task(seen, 'write_audit, "POST /orders/7"', AUDIT)
             if method == "GET":
                 if seen.lines:
                     raise Wrong(
@@ -36,7 +37,7 @@ async def an_audit_of_a_router(app: Any) -> list[str]:
                     )
                 continue
             if not seen.lines:
-                raise await nothing_written(seen, AUDIT)
+                raise await nothing_written(seen.request, seen.trace, AUDIT, seen.before)
             if len(seen.lines) > 1:
                 raise Wrong(
                     f"{seen.request} left {len(seen.lines)} lines in {AUDIT}: "
@@ -55,10 +56,11 @@ async def who_searched_for_what(app: Any) -> list[str]:
     """An app whose GET /search logs the user, and the words if there are any, in this order."""
     SEARCHES.unlink(missing_ok=True)
     async with running(app) as bench:
-        seen = await send(bench, "GET", "/search?user=ada&words=tea", SEARCHES)
-        by_a_task(seen, SEARCHES, 'write_search, "user ada"')
+        witness = Witness(bench, SEARCHES)
+        seen = await send(bench, witness, "GET", "/search?user=ada&words=tea")
+        by_a_task(seen, 'write_search, "user ada"', SEARCHES)
         if not seen.lines:
-            raise await nothing_written(seen, SEARCHES)
+            raise await nothing_written(seen.request, seen.trace, SEARCHES, seen.before)
         if seen.lines == ["words tea", "user ada"]:
             raise Wrong(
                 f"{seen.request} left its lines in the order {quoted(seen.lines)}. Tasks run in "
@@ -66,8 +68,8 @@ async def who_searched_for_what(app: Any) -> list[str]:
             )
         must_leave(seen, ["user ada", "words tea"])
         must_answer(seen, {"words": "tea"})
-        seen = await send(bench, "GET", "/search", SEARCHES)
-        by_a_task(seen, SEARCHES, 'write_search, "user guest"')
+        seen = await send(bench, witness, "GET", "/search")
+        by_a_task(seen, 'write_search, "user guest"', SEARCHES)
         if any(line.startswith("words") for line in seen.lines):
             raise Wrong(
                 f"{seen.request} searches for nothing, but it left {quoted(seen.lines)}. Add the "

@@ -1,20 +1,41 @@
 """For exercises whose tasks write lines to a file: what each request left there, and when."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from starlette.types import Message, Receive, Scope, Send
 
-from course_app.exercises.checking import Wrong, ask
+from course_app.exercises.checking import OTHER_LOOP, RUN_AGAIN, Wrong, ask
 from course_app.lab import Bench, Trace
 
-STRAGGLERS = 1.5
-"""Seconds in which work that the server does not know of would have written its line."""
+UNKNOWN_WORK = (
+    "{} left its line by work that the server does not know of, and would not wait for when it "
+    "stops. Use background_tasks.add_task."
+)
 
-QUICK = 0.25
-"""Seconds. The response of a path operation that only adds tasks is there long before; the tasks
-of the exercises take longer. A task that takes no time may write before the response is read."""
+
+class Witness:
+    """Reads the file when a response begins to leave the app: what stands there by then was
+    written before the response. A look from the client's side could come too late.
+    """
+
+    def __init__(self, bench: Bench, file: Path) -> None:
+        self.file = file
+        self.lines: list[str] = []
+        """What the file held when the newest response began."""
+        self._app = bench.server.app.app
+        bench.server.app.app = self
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def witnessed_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.lines = lines_of(self.file)
+            await send(message)
+
+        await self._app(scope, receive, witnessed_send)
 
 
 @dataclass(frozen=True)
@@ -24,70 +45,87 @@ class Written:
     request: str
     response: httpx.Response
     trace: Trace
-    at_response: list[str]
-    """The lines it had added when its response was read."""
+    before: list[str]
+    """The lines that were there before."""
+    early: list[str]
+    """The lines that it had added when its response began."""
     lines: list[str]
-    """The lines it had added when its background tasks had finished."""
+    """The lines that it had added when its background tasks had finished."""
     kept: bool
-    """Whether the lines that were there before still are."""
+    """Whether the lines of before are still there."""
 
 
-async def send(bench: Bench, method: str, path: str, file: Path) -> Written:
+async def send(bench: Bench, witness: Witness, method: str, path: str) -> Written:
     """Send a request and wait for its tasks; raises Wrong if it is not answered with 2xx."""
-    before = lines_of(file)
+    before = lines_of(witness.file)
     response = await ask(bench, method, path)
-    early = lines_of(file)[len(before) :]
+    early = witness.lines[len(before) :]
     trace = await bench.finished()
-    after = lines_of(file)
+    after = lines_of(witness.file)
     kept = after[: len(before)] == before
     lines = after[len(before) :] if kept else after
-    return Written(f"{method} {path}", response, trace, early, lines, kept)
+    return Written(f"{method} {path}", response, trace, before, early, lines, kept)
 
 
-def by_a_task(seen: Written, file: Path, what: str) -> None:
+def by_a_task(seen: Written, what: str, file: Path) -> None:
     """Raise Wrong unless the request's lines were written by background tasks that succeeded.
 
-    `what` is the function that writes a line, called as it is in a right answer: it is shown as
-    the example of what `add_task` takes.
+    `what` is an example of what `add_task` takes, such as "write_report, name".
     """
-    failed = next((task for task in seen.trace.tasks if task.error is not None), None)
-    if failed is not None and "callable" in str(failed.error):
-        raise Wrong(
-            f"{seen.request}: add_task was given the result of a call ({failed.error}). Give it "
-            f"the function and its arguments, separated by commas: add_task({what})."
-        )
-    if failed is not None:
-        raise Wrong(f"{seen.request} was answered, but then a task failed: {failed.error}.")
+    if failure := failed_task([seen.trace], what):
+        raise Wrong(f"{seen.request} was answered, but then {failure}")
     if not seen.kept:
         raise Wrong(
             f"{seen.request} has wiped out the lines that stood in {file} before. "
             "What does mode='w' do to a file?"
         )
-    waited = (seen.trace.response or 0.0) > QUICK
-    if seen.at_response and (waited or not seen.trace.tasks):
-        none = "" if seen.trace.tasks else " No background task ran."
+    if seen.early:
         raise Wrong(
-            f"{seen.request}: {quoted(seen.at_response)} is written before the response, "
-            f"not after it.{none}"
+            f"{seen.request}: {quoted(seen.early)} is written before the response, "
+            f"not after it.{no_task(seen.trace)}"
         )
 
 
-async def nothing_written(seen: Written, file: Path) -> Wrong:
-    """The sentence for a request that should have left a line and had left none."""
-    if seen.trace.tasks:
-        ran = seen.trace.tasks[0].name
-        return Wrong(f"After {seen.request} the task {ran} ran, but it left no line in {file}.")
-    before = lines_of(file)
-    await asyncio.sleep(STRAGGLERS)
-    if lines_of(file) != before:
+def failed_task(traces: list[Trace], what: str) -> str:
+    """What is to be said of the first task that failed, or an empty string."""
+    failed = [str(task.error) for trace in traces for task in trace.tasks if task.error]
+    if not failed:
+        return ""
+    if OTHER_LOOP in failed[0]:
+        return f"a task failed: {RUN_AGAIN}"
+    if "must be callable" in failed[0]:  # functools.partial's words about add_task(None)
+        return (
+            f"a task failed ({failed[0]}): add_task was given the result of a call. Give it the "
+            f"function and its arguments, separated by commas: add_task({what})."
+        )
+    return f"a task failed: {failed[0].rstrip('.')}."
+
+
+def no_task(trace: Trace) -> str:
+    """A sentence to be added where no background task ran."""
+    return "" if trace.tasks else " No background task ran."
+
+
+async def nothing_written(
+    request: str, trace: Trace, file: Path, before: list[str], patience: float = 1.5
+) -> Wrong:
+    """The sentence for a request that left no line by a task; `before` stood in the file.
+
+    `patience` is how many seconds work that the server does not know of may take.
+    """
+    if trace.tasks:
         return Wrong(
-            f"{seen.request} left its line by work that the server does not know of, and would "
-            "not wait for when it stops. Use background_tasks.add_task."
+            f"After {request} the task {trace.tasks[0].name} ran, but it left no line in {file}."
         )
-    return Wrong(
-        f"{seen.request} left no line in {file}, and no background task ran. "
-        "Was the task added to the background_tasks that FastAPI passes in?"
-    )
+    deadline = time.monotonic() + patience
+    while lines_of(file) == before:
+        if time.monotonic() > deadline:
+            return Wrong(
+                f"{request} left no line in {file}, and no background task ran. "
+                "Was the task added to the background_tasks that FastAPI passes in?"
+            )
+        await asyncio.sleep(0.05)
+    return Wrong(UNKNOWN_WORK.format(request))
 
 
 def lines_of(path: Path) -> list[str]:
