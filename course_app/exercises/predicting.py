@@ -10,6 +10,10 @@ from course_app.exercises.checking import UnknownExercise, load_lesson
 
 Outcome = Callable[[Any], str]
 _outcomes: dict[str, Outcome] = {}
+NO_TRACE = (
+    "This cannot be scored: predict.score needs what the run has shown, such as "
+    "trace = await lab.finished(), and got {}."
+)
 
 
 class Sentence(str):
@@ -77,11 +81,16 @@ class Predict:
         asked = self._asked.get(number)
         if asked is None or asked.prediction is None:
             return Sentence("No prediction made.")
-        happened = _outcomes[number](seen)
+        try:
+            happened = _outcomes[number](seen)
+        except (AttributeError, LookupError, TypeError, ValueError):
+            return Sentence(NO_TRACE.format(type(seen).__name__))
+        predicted = f"You predicted “{asked.choices[asked.prediction]}”"
         if happened == asked.prediction:
-            return Sentence(f"You predicted “{asked.choices[happened]}”, and so it was.")
-        outcome = asked.choices.get(happened, "none of the choices")
-        return Sentence(f"You predicted “{asked.choices[asked.prediction]}”. It was: “{outcome}”.")
+            return Sentence(f"{predicted}, and so it was.")
+        if happened not in asked.choices:
+            return Sentence(f"{predicted}. It was none of the choices.")
+        return Sentence(f"{predicted}. It was: “{asked.choices[happened]}”.")
 
 
 def outcome(number: str) -> Callable[[Outcome], Outcome]:
