@@ -212,9 +212,9 @@ WRONG = {
     "add_task is given a result": (
         "03.1",
         {ADD: 'background_tasks.add_task(write_audit(f"{request.method} {request.url.path}"))'},
-        "POST /orders/7: add_task was given the result of a call (TypeError: the first argument "
-        "must be callable). Give it the function and its arguments, separated by commas: "
-        'add_task(write_audit, "POST /orders/7").',
+        "POST /orders/7 was answered, but then a task failed (TypeError: the first argument must "
+        "be callable): add_task was given the result of a call. Give it the function and its "
+        'arguments, separated by commas: add_task(write_audit, "POST /orders/7").',
     ),
     "the tasks are made by hand": (
         "03.1",
@@ -264,7 +264,7 @@ WRONG = {
         "03.1",
         {"request: Request": "request"},
         "GET /orders/7 was answered with 422: a parameter has another name or type than the "
-        "exercise says.",
+        "exercise says (the query parameter request).",
     ),
     "the router is not included": (
         "03.1",
@@ -307,7 +307,7 @@ WRONG = {
         "03.2",
         {'user: str = "guest"': "user: str"},
         "GET /search was answered with 422: a parameter has another name or type than the "
-        "exercise says.",
+        "exercise says (the query parameter user).",
     ),
     "no user is None": (
         "03.2",
