@@ -214,8 +214,7 @@ WRONG = {
         {ADD: 'background_tasks.add_task(write_audit(f"{request.method} {request.url.path}"))'},
         "POST /orders/7 was answered, but then a task failed (TypeError: the first argument must "
         "be callable): add_task was given the result of a call. Give it the function and its "
-        "arguments, separated by commas: "
-        'add_task(write_audit, "POST /orders/7").',
+        'arguments, separated by commas: add_task(write_audit, "POST /orders/7").',
     ),
     "the tasks are made by hand": (
         "03.1",
