@@ -98,7 +98,7 @@ async def fresh_kernel() -> AsyncIterator[AsyncKernelClient]:
         # What it writes to its descriptors would land in whatever cell is running.
         await manager.start_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         client = manager.client()
-        client.start_channels()
+        client.start_channels(stdin=False, hb=False, control=False)
         await client.wait_for_ready(timeout=30)
         yield client
     finally:
