@@ -11,14 +11,28 @@ from nbclient.exceptions import CellExecutionError
 IGNORED = "nbval-ignore-output"
 
 
+class RedCell(Exception):
+    """A cell's compared outputs are not those that are stored."""
+
+
+class Comparing(NotebookClient):  # type: ignore[misc]
+    """Runs a notebook up to the first cell whose outputs differ; raises RedCell there."""
+
+    async def async_execute_cell(self, cell: Any, *arguments: Any, **options: Any) -> Any:
+        stored = compared(cell) if cell.cell_type == "code" else []
+        ran = await super().async_execute_cell(cell, *arguments, **options)
+        if cell.cell_type == "code" and compared(cell) != stored:
+            raise RedCell(cell.id)
+        return ran
+
+
 def cells_that_turn_red(path: Path, changes: Mapping[str, str]) -> list[str]:
-    """The ids of the code cells whose compared outputs differ once the code is changed.
+    """The first code cell whose compared outputs differ once the code is changed, if any.
 
     `changes` maps a piece of code to what stands there instead; every piece must be found. A cell
-    that raises counts too, and ends the run.
+    that raises counts too.
     """
     notebook = nbformat.read(path, as_version=4)
-    stored = {cell.id: compared(cell) for cell in notebook.cells if cell.cell_type == "code"}
     for old, new in changes.items():
         holders = [
             cell for cell in notebook.cells if cell.cell_type == "code" and old in cell.source
@@ -26,7 +40,7 @@ def cells_that_turn_red(path: Path, changes: Mapping[str, str]) -> list[str]:
         assert holders, f"nothing to change: {old!r} is in no cell of {path.name}"
         for cell in holders:
             cell.source = cell.source.replace(old, new)
-    client = NotebookClient(
+    client = Comparing(
         notebook,
         timeout=60,
         kernel_name="python3",
@@ -35,10 +49,9 @@ def cells_that_turn_red(path: Path, changes: Mapping[str, str]) -> list[str]:
     )
     try:
         client.execute()
-    except CellExecutionError as error:
+    except (RedCell, CellExecutionError) as error:
         return [str(error).splitlines()[0]]
-    ran = {cell.id: compared(cell) for cell in notebook.cells if cell.cell_type == "code"}
-    return [cell_id for cell_id, outputs in ran.items() if outputs != stored[cell_id]]
+    return []
 
 
 def compared(cell: Any) -> list[Any]:
