@@ -225,6 +225,15 @@ def test_text_from_outside_is_escaped() -> None:
         assert "<b>" not in drawn
 
 
+def test_line_breaks_from_outside_do_not_break_the_table() -> None:
+    trace = Trace("POST", "/", 200, 0.5, (TaskRun("a\nb", 0.5, 2.0),), sent_at=0.0)
+    pulse = Pulse("/a\nb", flowing().beats, work_of([trace], 0.0), 3.0)
+    assert str(pulse).splitlines() == [
+        "GET /a\\nb, ten times a second",
+        "  1  answered within a second, also while a\\nb ran",
+    ]
+
+
 def test_a_long_heartbeat_shows_its_last_ten_seconds() -> None:
     drawn = draw_pulse(flowing(Work("early", 1.0, 2.0), Work("late", 58.0, 59.0), until=60.0))
     assert "late: ✓ done" in drawn

@@ -7,7 +7,7 @@ heartbeat began.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from course_app.lab.trace import Trace, listed
+from course_app.lab.trace import Trace, listed, printable
 
 INTERVAL = 0.1
 """Seconds between two questions. They are asked whether or not the ones before were answered: a
@@ -87,6 +87,10 @@ class Pulse:
     now: float = 0.0
 
     @property
+    def question(self) -> str:
+        return printable(f"GET {self.path}")
+
+    @property
     def longest(self) -> float:
         """The longest wait for an answer, in seconds; that of an open question counts so far."""
         return max((beat.waited(self.now) for beat in self.beats), default=0.0)
@@ -123,9 +127,9 @@ class Pulse:
         """What is wrong with the answers themselves, or None."""
         for beat in self.beats:
             if beat.failure is not None:
-                return f"GET {self.path} got no answer: {beat.failure}"
+                return f"{self.question} got no answer: {beat.failure}"
             if beat.status is not None and beat.status >= 400:
-                return f"GET {self.path} is answered with {beat.status}. Does the app have it?"
+                return f"{self.question} is answered with {beat.status}. Does the app have it?"
         return None
 
     @property
@@ -150,7 +154,7 @@ class Pulse:
         rows = [f"  {place}  {phase.words}" for place, phase in enumerate(self.phases, start=1)]
         rows += [f"  -  {self.problem}"] if self.problem else []
         return "\n".join(
-            [f"GET {self.path}, ten times a second", *(rows or ["  -  not asked yet"])]
+            [f"{self.question}, ten times a second", *(rows or ["  -  not asked yet"])]
         )
 
     __repr__ = __str__
@@ -197,7 +201,7 @@ def work_of(traces: Iterable[Trace], began_at: float) -> tuple[Work, ...]:
         for task in trace.tasks:
             runs.append(
                 Work(
-                    task.name,
+                    printable(task.name),
                     zero + task.started,
                     None if task.ended is None else zero + task.ended,
                     None if trace.response is None else zero + trace.response,

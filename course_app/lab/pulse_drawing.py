@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from html import escape
 
-from course_app.lab.drawing import LIVE, PAPER, WIDTH, Palette, ticks
+from course_app.lab.drawing import LIVE, PAPER, WIDTH, Palette, svg, ticks
 from course_app.lab.pulse import INTERVAL, SLOW, Beat, Pulse, Work
 from course_app.lab.svg import at, bar, duration, mark, text
 
@@ -30,13 +30,13 @@ def draw_pulse(pulse: Pulse) -> str:
     work = list(shown.work[-ROWS:])
     bottom = GROUND + 6 + PITCH * len(work)
     parts = [
+        *heading(pulse, LIVE),
         *levels(shown, LIVE),
         *body(shown, work, end, LIVE, times=True),
         *longest(shown, end),
         *(tick(moment, end, bottom, first) for moment in ticks(span)),
     ]
-    words = f"{pulse}. {pulse.sentence}"
-    return svg(heading(pulse, LIVE), parts, bottom + 20, words)
+    return svg(escape(f"{pulse}. {pulse.sentence}"), parts, bottom + 20)
 
 
 def image(pulse: Pulse) -> str:
@@ -45,11 +45,12 @@ def image(pulse: Pulse) -> str:
     work = list(placed.work[-ROWS:])
     bottom = GROUND + 6 + PITCH * len(work)
     parts = [
+        *heading(pulse, PAPER),
         *body(placed, work, max(placed.now, 1.0) * 1.05, PAPER, times=False),
         text(4, bottom + 12, "in order, not to scale", PAPER.faint, size=11),
     ]
     height = bottom + 22
-    picture = svg(heading(pulse, PAPER), parts, height, str(pulse), PAPER.ground)
+    picture = svg(escape(str(pulse)), parts, height, PAPER.ground)
     data = base64.b64encode(picture.encode()).decode()
     return (
         f'<img alt="{escape(str(pulse))}" src="data:image/svg+xml;base64,{data}" '
@@ -57,10 +58,9 @@ def image(pulse: Pulse) -> str:
     )
 
 
-def heading(pulse: Pulse, colors: Palette) -> str:
-    return text(4, 18, f"GET {pulse.path}, ten times a second", colors.text, bold=True) + text(
-        4, 36, "each bar: how long one question waited for its answer", colors.faint, size=12
-    )
+def heading(pulse: Pulse, colors: Palette) -> Iterator[str]:
+    yield text(4, 18, f"{pulse.question}, ten times a second", colors.text, bold=True)
+    yield text(4, 36, "each bar: how long one question waited", colors.faint, size=12)
 
 
 def body(
@@ -151,16 +151,6 @@ def tick(moment: float, end: float, bottom: float, first: float) -> str:
         100 * moment / end,
         f'<rect width="1" y="{bottom - 3:g}" height="5" style="fill: {LIVE.faint}"/>',
         text(0, bottom + 14, label, LIVE.faint, size=11, anchor=anchor),
-    )
-
-
-def svg(head: str, parts: list[str], height: float, words: str, ground: str = "none") -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="100%" height="{height:g}" role="img" '
-        f'aria-label="{escape(words)}" style="max-width: {WIDTH}px; display: block" '
-        f'font-family="system-ui, sans-serif"><rect width="100%" height="100%" rx="6" '
-        f'fill="{ground}"/><svg x="8" overflow="visible" aria-hidden="true">'
-        f"{head}{''.join(parts)}</svg></svg>"
     )
 
 
