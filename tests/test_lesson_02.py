@@ -6,6 +6,7 @@ import inspect
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -532,10 +533,13 @@ def test_02_2_says_what_is_not_right(answer: Any, sentence: str) -> None:
 
 def test_checks_say_nothing_but_their_sentences(capfd: pytest.CaptureFixture[str]) -> None:
     """Python's "never awaited" carries the paths of the machine."""
-    result = checked("02.2", stub_logged)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", message="coroutine")
+        results = [checked("02.1", signup_app(forgotten_await)), checked("02.2", stub_logged)]
     out, err = capfd.readouterr()
-    assert out == f"{result}\n"
+    assert out == "".join(f"{result}\n" for result in results)
     assert err == ""
+    assert [warning.message for warning in caught] == []
 
 
 def test_the_learners_other_files_are_left_alone() -> None:

@@ -9,6 +9,7 @@ from typing import Any, Self
 import ipywidgets
 
 from course_app.lab.bench import Bench
+from course_app.lab.errors import stoppable
 from course_app.lab.open_loop import OpenLoop
 from course_app.lab.pulse import Pulse, work_of
 from course_app.lab.pulse_drawing import draw_pulse
@@ -21,6 +22,7 @@ RECENT = 20
 """Requests whose tasks it looks at."""
 BY_HAND = 10.0
 """Seconds that one press of the button asks for."""
+STOPPED = "You stopped the heartbeat."
 WORDS = "A heartbeat: how long GET {path} waits for its answer, drawn live when you run this cell."
 
 
@@ -57,7 +59,8 @@ class Heartbeat:
     async def __aenter__(self) -> Self:
         self._start()
         try:
-            await asyncio.sleep(LEAD)
+            with stoppable(STOPPED):
+                await asyncio.sleep(LEAD)
         except BaseException:  # the cell was interrupted before its block began
             self.close()
             raise
@@ -71,7 +74,8 @@ class Heartbeat:
     ) -> None:
         try:
             if kind is None:
-                await self._settled()
+                with stoppable(STOPPED):
+                    await self._settled()
         finally:
             self.close()
 

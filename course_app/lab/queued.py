@@ -15,8 +15,12 @@ from typing import Any
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 
+from course_app.lab.errors import stoppable
+
 PATIENCE = 0.5
 """Seconds without a reply after which one more cell is sent, to see whether it gets one."""
+
+STOPPED = "You stopped the experiment, and its kernel is gone."
 
 
 @dataclass(frozen=True)
@@ -46,24 +50,29 @@ class QueuedRun(tuple[CellRun, ...]):
     __repr__ = __str__
 
 
-async def run_queued(cells: Sequence[str], timeout: float = 20) -> QueuedRun:
+async def run_queued(cells: Sequence[str], timeout: float = 30) -> QueuedRun:
     """Send every cell to a new kernel before the first has ended, and see what each does.
 
     A cell that has no reply although a cell that was sent after it has one will never run: a
     kernel takes cells in order. Raises TimeoutError after `timeout` seconds.
     """
-    async with asyncio.timeout(timeout), fresh_kernel() as client:
-        sent = [client.execute(code, stop_on_error=False) for code in cells]
-        later: list[str] = []
-        replies: dict[str, dict[str, Any]] = {}
-        while not (replies.keys() >= set(sent) or replies.keys() & set(later)):
-            try:
-                reply = await client.get_shell_msg(timeout=PATIENCE)
-            except queue.Empty:
-                later.append(client.execute("", store_history=False))
-            else:
-                replies[reply["parent_header"].get("msg_id", "")] = reply["content"]
-        printed = await streams(client)
+    with stoppable(STOPPED):
+        async with asyncio.timeout(timeout), fresh_kernel() as client:
+            return await sent_to(client, cells)
+
+
+async def sent_to(client: AsyncKernelClient, cells: Sequence[str]) -> QueuedRun:
+    sent = [client.execute(code, stop_on_error=False) for code in cells]
+    later: list[str] = []
+    replies: dict[str, dict[str, Any]] = {}
+    while not (replies.keys() >= set(sent) or replies.keys() & set(later)):
+        try:
+            reply = await client.get_shell_msg(timeout=PATIENCE)
+        except queue.Empty:
+            later.append(client.execute("", store_history=False))
+        else:
+            replies[reply["parent_header"].get("msg_id", "")] = reply["content"]
+    printed = await streams(client)
     return QueuedRun(
         CellRun(cell in replies, printed.get(cell, ""), error_in(replies.get(cell)))
         for cell in sent
