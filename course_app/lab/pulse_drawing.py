@@ -60,7 +60,7 @@ def image(pulse: Pulse) -> str:
 
 def heading(pulse: Pulse, colors: Palette) -> Iterator[str]:
     yield text(4, 18, f"{pulse.question}, ten times a second", colors.text, bold=True)
-    yield text(4, 36, "each bar: how long one question waited", colors.faint, size=12)
+    yield text(4, 36, "each bar: how long one request waited for its answer", colors.faint, size=12)
 
 
 def body(
