@@ -7,22 +7,30 @@
     trace = await lab.finished()           # waits for the background tasks; what happened
 
 Read the modules in this order: trace, drawing, story, recorder, asgi, loop_thread, server, client,
-bench, timeline, console, lab.
+bench, timeline, console, lab; then, for the heartbeat, pulse, pulse_drawing, open_loop, heartbeat.
 """
 
 from course_app.lab.bench import Bench
 from course_app.lab.errors import AppError, LabError, RequestError, StillRunning
+from course_app.lab.heartbeat import Heartbeat
 from course_app.lab.lab import Lab
+from course_app.lab.open_loop import OpenLoop
+from course_app.lab.pulse import Beat, Pulse, Work
 from course_app.lab.trace import Detail, TaskRun, Trace
 
 __all__ = [
     "AppError",
+    "Beat",
     "Bench",
     "Detail",
+    "Heartbeat",
     "Lab",
     "LabError",
+    "OpenLoop",
+    "Pulse",
     "RequestError",
     "StillRunning",
     "TaskRun",
     "Trace",
+    "Work",
 ]

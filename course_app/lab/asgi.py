@@ -9,6 +9,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from course_app.lab.recorder import SpanRecorder, caller, described, name_of
 from course_app.lab.story import CALL, SENT, STATUS, WORK
 
+HEARTBEAT = "x-course-app-heartbeat"
+"""Header of a heartbeat's requests. They show what others do to the app: they are not in the
+traces, and nobody waits for them."""
+
 
 class ObservedApp:
     """Runs `app` unchanged. A call has returned when its background tasks have."""
@@ -22,7 +26,7 @@ class ObservedApp:
         """Why the app's lifespan did not start, or None."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] == "http" and not is_heartbeat(scope):
             self.in_flight += 1
             try:
                 await self.observe(scope, receive, send)
@@ -83,6 +87,10 @@ class ObservedApp:
             if self.startup_error is not None and inspect.isawaitable(call):
                 self.startup_error = described(error)
             raise
+
+
+def is_heartbeat(scope: Scope) -> bool:
+    return any(name == HEARTBEAT.encode() for name, _ in scope["headers"])
 
 
 def with_trace(scope: Scope, span: trace.Span) -> Scope:

@@ -63,7 +63,7 @@ def draw(trace: Trace, now: float | None = None, *, details: bool = False) -> st
     bottom = height_of(rows)
     axis = [tick(moment, end, bottom) for moment in ticks(end)]
     flag = f"response {trace.status} after {duration(trace.response or 0)}"
-    return svg(trace, [*body(trace, rows, end, flag, LIVE), *axis], bottom + 20)
+    return svg(words(trace), [*body(trace, rows, end, flag, LIVE), *axis], bottom + 20)
 
 
 def image(trace: Trace) -> str:
@@ -87,7 +87,7 @@ def image(trace: Trace) -> str:
             for place, line in enumerate(lines)
         ),
     ]
-    data = base64.b64encode(svg(trace, parts, height, PAPER.ground).encode()).decode()
+    data = base64.b64encode(svg(words(trace), parts, height, PAPER.ground).encode()).decode()
     return (
         f'<img alt="{words(trace)}" src="data:image/svg+xml;base64,{data}" '
         f'style="width: 100%; max-width: {WIDTH}px; height: {height}px">'
@@ -170,10 +170,11 @@ def tick(moment: float, end: float, bottom: float) -> str:
     return at(100 * moment / end, line, label)
 
 
-def svg(trace: Trace, parts: list[str], height: float, ground: str = "none") -> str:
+def svg(said: str, parts: list[str], height: float, ground: str = "none") -> str:
+    """The parts as one drawing; `said` is what a screen reader says, escaped."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="100%" height="{height:g}" role="img" '
-        f'aria-label="{words(trace)}" style="max-width: {WIDTH}px; display: block" '
+        f'aria-label="{said}" style="max-width: {WIDTH}px; display: block" '
         f'font-family="system-ui, sans-serif"><rect width="100%" height="100%" rx="6" '
         f'fill="{ground}"/><svg x="8" overflow="visible" aria-hidden="true">'
         f"{''.join(parts)}</svg></svg>"
