@@ -86,7 +86,7 @@ def image(tree: ClassTree) -> str:
 
 def svg(tree: ClassTree) -> str:
     height = len(tree.boxes) * (BOX + GAP) - GAP + 24
-    parts = [f'<rect width="{WIDTH}" height="{height}" rx="6" fill="{PAPER.background}"/>']
+    parts = [f'<rect width="{WIDTH}" height="{height}" rx="6" fill="{PAPER.ground}"/>']
     for place, box in enumerate(tree.boxes):
         y = 12 + place * (BOX + GAP)
         parts += [

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from html import escape
 
-from course_app.lab.svg import clipped
-
 AROUND = 8
 """Lines shown before and after the marked one, where a function is too long to be shown whole."""
 MARK = "#c77700"
@@ -137,3 +135,7 @@ def shown(step: Step) -> list[tuple[int | None, str]]:
         rows.append((None, ""))
     rows += [(step.function.first + place, lines[place]) for place in range(start, end)]
     return rows + [(None, "")] * (end < len(lines))
+
+
+def clipped(code: str, limit: int) -> str:
+    return code if len(code) <= limit else code[: limit - 1] + "…"

@@ -8,9 +8,8 @@ import ipywidgets
 
 from course_app.lab.bench import Bench
 from course_app.lab.errors import LabError
-from course_app.lab.source_steps import Step, about_tasks, draw, table, words
+from course_app.lab.source_steps import Step, about_tasks, clipped, draw, table, words
 from course_app.lab.source_tracer import LineTracer
-from course_app.lab.svg import clipped
 
 WIDE = ipywidgets.Layout(width="auto", max_width="640px")
 
