@@ -97,7 +97,7 @@ def words(steps: tuple[Step, ...], place: int) -> str:
     """The sentence as HTML, with what matters most in bold. A screen reader reads it out."""
     phase = escape(steps[place - 1].phase)
     html = escape(sentence(steps, place)).replace(phase, f"<strong>{phase}</strong>", 1)
-    return f'<div role="status" style="padding-left: 8px">{html}</div>'
+    return f'<div role="status" style="padding-left: 8px; line-height: 1.5">{html}</div>'
 
 
 def draw(step: Step) -> str:
@@ -108,12 +108,14 @@ def draw(step: Step) -> str:
         label = "⋮" if number is None else str(number)
         look = f"border-left: 4px solid {MARK if marked else 'transparent'}; padding-left: 4px;"
         look += f" background: {MARK}33; font-weight: 600;" if marked else ""
+        indent = len(line) - len(line.lstrip()) + 4  # a line that wraps goes on below its code
         current = ' aria-current="step"' if marked else ""
         rows.append(
             f'<div{current} style="{look} display: flex"><span style="flex: 0 0 5.5ch; opacity: '
             f'0.65; text-align: right" aria-hidden="true">{"▶ " if marked else ""}{label}</span>'
-            '<span style="flex: 1; min-width: 0; padding-left: 1.5ch; white-space: pre-wrap; '
-            f'overflow-wrap: anywhere">{escape(line) or " "}</span></div>'
+            f'<span style="flex: 1; min-width: 0; padding-left: {indent + 1.5}ch; '
+            f'text-indent: -{indent}ch; white-space: pre-wrap; overflow-wrap: anywhere">'
+            f"{escape(line) or ' '}</span></div>"
         )
     title = f"{step.function.file}: {step.function.name}"
     return (
