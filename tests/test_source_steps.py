@@ -81,6 +81,14 @@ def fastapi_app(task: Any) -> FastAPI:
     return app
 
 
+def left_behind(before: tuple[Any, Any, int]) -> tuple[Any, Any, int]:
+    """The trace functions and the number of threads, once ending threads have ended."""
+    deadline = time.monotonic() + 3
+    while threading.active_count() > before[2] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return sys.gettrace(), threading.gettrace(), threading.active_count()
+
+
 def plain() -> None:
     time.sleep(0.05)
 
@@ -216,10 +224,21 @@ def test_an_error_in_the_task_ends_the_steps_and_leaves_nothing_behind() -> None
         "await run_in_threadpool(self.func, *self.args, **self.kwargs)",
         'with _operation(name="background_task", function=task.func):',
     )
-    deadline = time.monotonic() + 3
-    while threading.active_count() > before[2] and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert (sys.gettrace(), threading.gettrace(), threading.active_count()) == before
+    assert left_behind(before) == before
+
+
+def test_a_walk_that_is_stopped_midway_leaves_nothing_behind() -> None:
+    async def for_long() -> None:
+        await asyncio.sleep(60)
+
+    async def stopped() -> None:
+        async with asyncio.timeout(0.5):
+            await step_through(fastapi_app(for_long), "POST", "/run")
+
+    before = sys.gettrace(), threading.gettrace(), threading.active_count()
+    with pytest.raises(TimeoutError):
+        asyncio.run(stopped())
+    assert left_behind(before) == before
 
 
 def test_the_same_request_gives_the_same_words_each_time() -> None:

@@ -7,10 +7,11 @@ from typing import Any
 import ipywidgets
 
 from course_app.lab.bench import Bench
-from course_app.lab.errors import LabError
+from course_app.lab.errors import LabError, stoppable
 from course_app.lab.source_steps import Step, about_tasks, clipped, draw, table, words
 from course_app.lab.source_tracer import LineTracer
 
+STOPPED = "You stopped the recording. Its server is closed."
 WIDE = ipywidgets.Layout(width="auto", max_width="640px")
 
 
@@ -24,7 +25,7 @@ async def step_through(app: Any, method: str, path: str, **options: Any) -> "Wal
     bench = Bench(app)
     try:
         bench.server.app.app = tracer.watching(bench.server.app.app)
-        with tracer.recording(bench.server.thread):
+        with stoppable(STOPPED), tracer.recording(bench.server.thread):
             await bench.request(method, path, **options)
             await bench.finished()
     finally:
