@@ -13,8 +13,8 @@ from typing import Any
 from fastapi import BackgroundTasks, FastAPI
 
 from course_app.exercises.checking import Wrong, ask, exercise, running
-from course_app.exercises.lesson_01 import lines_of
 from course_app.exercises.predicting import outcome
+from course_app.exercises.written import lines_of
 from course_app.lab import Bench, OpenLoop, Pulse, Trace
 from course_app.lab.pulse import LATE, SLOW
 
