@@ -54,14 +54,19 @@ class LoopThread:
             self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(0.1 if self.blocked else patience)
         for _ in range(2):
-            for thread in [self.thread, *self.workers()]:
-                if thread.is_alive():
-                    interrupt(thread)
-            self.thread.join(patience / 2)
+            for worker in self.workers():  # first: they keep the loop from its own end
+                interrupt(worker)
+            self.thread.join(patience / 4)
+            if self.thread.is_alive():
+                interrupt(self.thread)
+            self.thread.join(patience / 4)
+        if not self.thread.is_alive():
+            for worker in self.workers():  # the loop may have ended before it told them to
+                worker.stop()
         return not self.thread.is_alive()
 
-    def workers(self) -> list[threading.Thread]:
-        """The threads in which AnyIO runs `def` functions for this loop."""
+    def workers(self) -> list[Any]:
+        """The threads in which AnyIO runs `def` functions for this loop: its WorkerThread."""
         return [t for t in threading.enumerate() if getattr(t, "loop", None) is self.loop]
 
     def _run(self) -> None:
