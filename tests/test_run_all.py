@@ -34,9 +34,9 @@ def settled(client: Any, wanted: dict[str, Any] | None = None) -> dict[str, Any]
 @pytest.mark.parametrize(
     "path", NOTEBOOKS, ids=lambda path: str(path.relative_to(ROOT / "notebooks"))
 )
-def test_queued_whole_twice_in_one_kernel(path: Path) -> None:
+def test_queued_whole_twice_in_one_kernel(path: Path, tmp_path: Path) -> None:
     cells = code_cells(path)
-    with kernel(path.parent) as client:
+    with kernel(tmp_path) as client:
         # What the process keeps for good (executors, the first import) is there before we count.
         run_all(client, [COUNT, "import course_app.exercises, course_app.lab, course_app.main"])
         empty = settled(client)
