@@ -16,6 +16,8 @@ from course_app.lab.pulse_drawing import draw_pulse
 
 REDRAW = 0.1
 """Seconds between two redraws while it runs."""
+AFTER = 3
+"""Questions asked and answered once all is quiet again."""
 LEAD = 0.4
 """Seconds of quiet before and after what a `with` block does."""
 RECENT = 20
@@ -107,13 +109,19 @@ class Heartbeat:
         self.close()
 
     async def _settled(self) -> None:
-        """Wait until what was asked so far is answered, and LEAD seconds more."""
+        """Wait until what was asked so far is answered, and a few questions after that as well.
+
+        On a busy machine it takes a while until a stall's last question has its answer.
+        """
         loop = self._loop
         end = loop.now if loop is not None else 0.0
         while loop is not None and loop.running:
-            waiting = any(b.answered is None and b.due < end for b in loop.beats())
-            if not waiting and loop.now > end + LEAD:
-                break
+            beats = loop.beats()
+            answers = [beat.answered for beat in beats if beat.due < end]
+            if None not in answers:
+                clear = max([end, *(answer for answer in answers if answer is not None)])
+                if sum(b.due > clear and b.answered is not None for b in beats) >= AFTER:
+                    break
             await asyncio.sleep(0.02)
 
     def _look(self) -> None:

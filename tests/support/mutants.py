@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import nbformat
@@ -27,14 +28,15 @@ def cells_that_turn_red(path: Path, changes: Mapping[str, str]) -> list[str]:
         assert holders, f"nothing to change: {old!r} is in no cell of {path.name}"
         for cell in holders:
             cell.source = cell.source.replace(old, new)
-    client = NotebookClient(
-        notebook,
-        timeout=60,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(path.parent)}},
-        coalesce_streams=True,
-    )
-    return asyncio.run(first_red(client, stored))
+    with TemporaryDirectory() as folder:  # tests of the same notebook may run at the same time
+        client = NotebookClient(
+            notebook,
+            timeout=60,
+            kernel_name="python3",
+            resources={"metadata": {"path": folder}},
+            coalesce_streams=True,
+        )
+        return asyncio.run(first_red(client, stored))
 
 
 async def first_red(client: NotebookClient, stored: Mapping[str, Any]) -> list[str]:
