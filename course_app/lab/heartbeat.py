@@ -19,7 +19,7 @@ REDRAW = 0.1
 AFTER = 3
 """Questions asked and answered once all is quiet again."""
 LEAD = 0.4
-"""Seconds of quiet before and after what a `with` block does."""
+"""Seconds of quiet before what a `with` block does."""
 RECENT = 20
 """Requests whose tasks it looks at."""
 BY_HAND = 10.0
@@ -116,12 +116,11 @@ class Heartbeat:
         loop = self._loop
         end = loop.now if loop is not None else 0.0
         while loop is not None and loop.running:
-            beats = loop.beats()
-            answers = [beat.answered for beat in beats if beat.due < end]
-            if None not in answers:
-                clear = max([end, *(answer for answer in answers if answer is not None)])
-                if sum(b.due > clear and b.answered is not None for b in beats) >= AFTER:
-                    break
+            beats, now = loop.beats(), loop.now
+            # An open question reaches up to now: none that was due later can have its answer yet.
+            clear = max([end, *(beat.due + beat.waited(now) for beat in beats if beat.due < end)])
+            if sum(beat.due > clear and beat.answered is not None for beat in beats) >= AFTER:
+                break
             await asyncio.sleep(0.02)
 
     def _look(self) -> None:
