@@ -17,7 +17,7 @@ LIMIT = 6.5
 """Seconds an answer may take. To close a server that it has stuck takes up to 3.5 more."""
 GRACE = 0.5
 """Seconds in which a thread that was told to end does so, also on a busy machine."""
-UNFINISHED = f"Your answer had not finished after {LIMIT:g} seconds, and was stopped."
+UNFINISHED = "Your answer had not finished after {:g} seconds, and was stopped."
 OTHER_LOOP = "different event loop"
 """Part of what asyncio says when a lock, an event or a queue of the app has another loop."""
 RUN_AGAIN = "the app still belongs to another server. Run the app's cell again."
@@ -27,7 +27,7 @@ RESTART = (
 )
 
 Checker = Callable[[Any], Awaitable[list[str]]]
-_checkers: dict[str, Checker] = {}
+_checkers: dict[str, tuple[Checker, float]] = {}
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,15 @@ class UnknownExercise(LabError, ValueError):
     """There is no exercise, or no prediction, of this id."""
 
 
-def exercise(number: str) -> Callable[[Checker], Checker]:
+def exercise(number: str, *, limit: float = LIMIT) -> Callable[[Checker], Checker]:
     """Register the checker of an exercise.
 
-    A checker returns sentences about what was right, or raises Wrong.
+    A checker returns sentences about what was right, or raises Wrong. After `limit` seconds it is
+    cancelled; one that has to start processes needs more than LIMIT on a busy machine.
     """
 
     def register(checker: Checker) -> Checker:
-        _checkers[number] = checker
+        _checkers[number] = checker, limit
         return checker
 
     return register
@@ -72,8 +73,8 @@ async def check(number: str, answer: Any) -> Result:
     """Check an answer to the exercise, print what was seen, and return whether it is solved.
 
     `answer` is what the exercise asks for: an app, a function, a class or a path. A wrong answer
-    is no error: it gives a sentence, within LIMIT seconds. Raises UnknownExercise, a ValueError,
-    for a number that no lesson has.
+    is no error: it gives a sentence, within the exercise's limit. Raises UnknownExercise, a
+    ValueError, for a number that no lesson has.
     """
     load_lesson(number)
     if number not in _checkers:
@@ -81,13 +82,14 @@ async def check(number: str, answer: Any) -> Result:
         raise UnknownExercise(
             f"There is no exercise {number!r} here. Known to its lesson: {known}."
         )
+    checker, limit = _checkers[number]
     try:
-        async with asyncio.timeout(LIMIT):
-            result = Result(True, tuple(await _checkers[number](answer)))
+        async with asyncio.timeout(limit):
+            result = Result(True, tuple(await checker(answer)))
     except (Wrong, LabError) as wrong:
         result = Result(False, (str(wrong),))
     except TimeoutError:
-        result = Result(False, (UNFINISHED,))
+        result = Result(False, (UNFINISHED.format(limit),))
     print(result)
     return result
 
@@ -114,7 +116,7 @@ async def running(app: Any) -> AsyncIterator[Bench]:
         if bench.server.stuck or workers_left(bench):
             seen = sys.exception()
             first = f"{seen} " if isinstance(seen, Wrong | LabError) else ""
-            raise Wrong(f"{first or UNFINISHED + ' '}{RESTART}")
+            raise Wrong(f"{first or UNFINISHED.format(LIMIT) + ' '}{RESTART}")
 
 
 def workers_left(bench: Bench) -> bool:
