@@ -7,21 +7,26 @@
     trace = await lab.finished()           # waits for the background tasks; what happened
 
 Read the modules in this order: trace, drawing, story, recorder, asgi, loop_thread, server, client,
-bench, timeline, console, lab; then, for the heartbeat, pulse, pulse_drawing, open_loop, heartbeat.
+bench, timeline, console, lab; then, for the heartbeat, pulse, pulse_drawing, open_loop, heartbeat;
+and, for processes beside the kernel, child_process, guard, uvicorn_process.
 """
 
 from course_app.lab.bench import Bench
+from course_app.lab.child_process import ChildError, ChildProcess
 from course_app.lab.errors import AppError, LabError, RequestError, StillRunning
 from course_app.lab.heartbeat import Heartbeat
 from course_app.lab.lab import Lab
 from course_app.lab.open_loop import OpenLoop
 from course_app.lab.pulse import Beat, Pulse, Work
 from course_app.lab.trace import Detail, TaskRun, Trace
+from course_app.lab.uvicorn_process import UvicornProcess
 
 __all__ = [
     "AppError",
     "Beat",
     "Bench",
+    "ChildError",
+    "ChildProcess",
     "Detail",
     "Heartbeat",
     "Lab",
@@ -32,5 +37,6 @@ __all__ = [
     "StillRunning",
     "TaskRun",
     "Trace",
+    "UvicornProcess",
     "Work",
 ]
