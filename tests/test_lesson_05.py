@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import nbformat
 import pytest
 
 from course_app.exercises import predict
@@ -170,7 +171,7 @@ def test_each_new_state_is_announced_and_not_each_per_cent() -> None:
         bar.show("running", percent)
     bar.show("failed")
     assert said == ["rain.txt: running", "rain.txt: failed"]
-    assert ('span', {"role": "status"}) in Elements(words.value).found
+    assert ("span", {"role": "status"}) in Elements(words.value).found
     assert attributes(bar.widget.children[0].value)["aria-valuenow"] == "40"
 
 
@@ -195,9 +196,30 @@ def test_a_saved_notebook_shows_words() -> None:
     assert ProgressBar("a")._repr_mimebundle_()["text/plain"] == WORDS
 
 
-def test_following_ends_also_if_the_job_does_not() -> None:
-    """The lesson's client gives up: its loop is bounded, and awaits."""
-    source = NOTEBOOK.read_text(encoding="utf-8")
-    assert "for _ in range(150)" in source
-    assert "await asyncio.sleep(0.2)" in source
-    assert asyncio.iscoroutinefunction(asyncio.sleep)
+class Silent:
+    """A Lab whose job never ends."""
+
+    polls = 0
+
+    async def get(self, path: str) -> httpx.Response:
+        self.polls += 1
+        return httpx.Response(200, json={"state": "running", "progress": 40})
+
+
+def test_the_lessons_client_gives_up_on_a_job_that_does_not_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slept: list[float] = []
+
+    async def note(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", note)
+    lab = Silent()
+    names: dict[str, Any] = {"lab": lab, "asyncio": asyncio, "ProgressBar": ProgressBar, "Any": Any}
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    exec(next(cell.source for cell in cells if cell.source.startswith("async def follow")), names)
+    with pytest.raises(TimeoutError, match="neither done nor failed"):
+        asyncio.run(names["follow"]("/jobs/a", ProgressBar("a")))
+    assert len(slept) == lab.polls == 150
+    assert sum(slept) == pytest.approx(30)
