@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import nbformat
 import pytest
+from fastapi import BackgroundTasks, FastAPI, Request, UploadFile
 
 from course_app.exercises import predict
 from course_app.lab import Bench, UvicornProcess
@@ -51,18 +52,48 @@ def test_a_falsified_fact_turns_the_notebook_red(changes: dict[str, str]) -> Non
 # Facts
 
 
-def test_what_a_task_can_still_read_of_an_upload() -> None:
-    built = definitions(NOTEBOOK)
+late_app = FastAPI()
+late_read: list[int] = []
+
+
+async def read_request(request: Request) -> None:
+    late_read.append(len(await request.body()))
+
+
+async def read_form(request: Request) -> None:
+    late_read.append(len(await request.form()))
+
+
+async def read_upload(file: UploadFile) -> None:
+    late_read.append(len(await file.read()))
+
+
+@late_app.post("/body")
+@late_app.post("/form")
+async def hand_on(request: Request, background_tasks: BackgroundTasks) -> None:
+    task = read_form if request.url.path == "/form" else read_request
+    background_tasks.add_task(task, request)
+
+
+@late_app.post("/upload")
+async def hand_on_upload(file: UploadFile, background_tasks: BackgroundTasks) -> None:
+    background_tasks.add_task(read_upload, file)
+
+
+@pytest.mark.parametrize("size", [10, 3_000_000], ids=["in memory", "on disk"])
+def test_what_a_task_can_still_read_of_an_upload(size: int) -> None:
+    late_read.clear()
 
     async def story(bench: Bench) -> list[str | None]:
         errors = []
-        for path in ["/request", "/upload"]:
-            await bench.post(path, files={"file": ("a.txt", b"x" * 100_000)})
+        for path in ["/body", "/form", "/upload"]:
+            await bench.post(path, files={"file": ("a.txt", b"x" * size)})
             errors.append((await bench.finished()).tasks[0].error)
         return errors
 
-    assert on_a_bench(built["late_app"], story) == ["ClientDisconnect", None]
-    assert built["read"] == [100_000]
+    errors = on_a_bench(late_app, story)
+    assert errors == ["ClientDisconnect", "ClientDisconnect", None]
+    assert late_read == [size]
 
 
 IN_A_DICTIONARY = """

@@ -86,6 +86,10 @@ def shown(value: Any) -> str:
     return f"{value!r:.80}"
 
 
+def said(job: dict[str, Any]) -> str:
+    return f"“{job['state']}”{', because of ' + shown(job['reason']) if 'reason' in job else ''}."
+
+
 async def until_ended(
     bench: Bench, location: str, whose: str, timeout: float
 ) -> list[dict[str, Any]]:
@@ -100,4 +104,4 @@ async def until_ended(
         polls.append(await poll(bench, location, whose))
         if polls[-1]["state"] in ENDED or over or time.monotonic() > deadline:
             return polls
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.1)
