@@ -2,7 +2,7 @@
 
 from fastapi import BackgroundTasks, FastAPI
 
-from course_app import tasks
+from course_app import jobs, tasks
 from course_app.dependencies import Query
 
 app = FastAPI(title="Background work")
@@ -29,3 +29,6 @@ def send_email_depends(
 def read_sent() -> list[str]:
     """The addresses notified since the app started."""
     return list(app.state.sent)
+
+
+app.include_router(jobs.router)
