@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from course_app.exercises import lesson_06_retry  # noqa: F401  (registers 06.3)
-from course_app.exercises.checking import Wrong, exercise, running
+from course_app.exercises.checking import OTHER_LOOP, Wrong, exercise, running
 from course_app.exercises.predicting import outcome
 from course_app.exercises.written import (
     Witness,
@@ -113,17 +113,21 @@ def must_survive(seen: Written) -> None:
     """Raise Wrong unless what the request left was left after its response, by tasks that
     raised nothing.
     """
+    for task in seen.trace.tasks:
+        if task.error is None:
+            continue
+        behind = f" {listed(seen.trace.skipped)} did not run." if seen.trace.skipped else ""
+        failure = failed_task([seen.trace], "function, argument")
+        if "add_task was given" in failure:
+            behind = ""
+        elif OTHER_LOOP not in task.error:
+            failure = f"{task.name} failed: {task.error.rstrip('.')}."
+        raise Wrong(f"{seen.request} was answered, but then {failure}{behind}")
     if seen.early:
         raise Wrong(
             f"{seen.request}: {quoted(seen.early)} is written before the response, not after it."
             f"{no_task(seen.trace)}"
         )
-    if failure := failed_task([seen.trace], "function, argument"):
-        name = next(task.name for task in seen.trace.tasks if task.error)
-        behind = ""
-        if seen.trace.skipped:
-            behind = f" {listed(seen.trace.skipped)} did not run."
-        raise Wrong(f"{seen.request} was answered, but then {failure} It was {name}.{behind}")
     if not seen.kept:
         raise Wrong(f"{seen.request} has wiped out the lines that stood in the file before.")
 

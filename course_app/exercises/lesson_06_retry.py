@@ -39,6 +39,8 @@ class Sender:
     """When each attempt began, in seconds of the event loop's clock."""
     ended: list[float] = field(default_factory=list)
     threads: list[threading.Thread] = field(default_factory=list)
+    over: float = 0.0
+    """When the task had ended, by the same clock."""
     given: list[Any] = field(default_factory=list)
     """What it was called with."""
     loop_held: bool = False
@@ -58,6 +60,10 @@ class Sender:
             self._free = False
             loop.call_later(PAUSES[0] / 4, self._set_free)
             raise type(error)(*error.args)
+
+    async def note_end(self) -> None:
+        """A task that runs when the one before it has ended."""
+        self.over = asyncio.get_running_loop().time()
 
     def _set_free(self) -> None:
         self._free = True
@@ -112,6 +118,7 @@ def app_with(try_again: Any, sending: list[Sender]) -> FastAPI:
     @app.post("/send/{place}")
     async def start(place: int, background_tasks: BackgroundTasks) -> None:
         background_tasks.add_task(try_again, sending[place], sending[place].email)
+        background_tasks.add_task(sending[place].note_end)
 
     return app
 
@@ -134,9 +141,9 @@ async def must_end(bench: Bench, sender: Sender) -> None:
 def must_have_tried(sender: Sender, bench: Bench) -> None:
     """Raise Wrong unless it was tried as often as it should, on the loop, with pauses."""
     when, tries = f"When {sender.says}", len(sender.begun)
-    if tries == 0:
+    if tries == 0 or sender.begun[0] > sender.over:
         raise Wrong(f"{when}: the task ended, and send had not been awaited.")
-    if len(sender.ended) < tries:
+    if len(sender.ended) < tries or sender.ended[-1] > sender.over:
         raise Wrong(f"{when}: the task ended while send was still at work. Await it.")
     if any(thread is not bench.server.thread.thread for thread in sender.threads):
         raise Wrong(
@@ -147,16 +154,16 @@ def must_have_tried(sender: Sender, bench: Bench) -> None:
         raise Wrong(f"{when}: send was called with {sender.given[0]!r:.40}, not with the address.")
     if tries != sender.attempts:
         raise Wrong(f"{when}, there should be {times(sender.attempts)}, and there {was(tries)}.")
-    if sender.loop_held:
-        raise Wrong(
-            "While it paused, nothing else could run on the event loop: every other request waits. "
-            "Pause with `await asyncio.sleep(...)`."
-        )
     for place, (pause, least) in enumerate(zip(sender.pauses, PAUSES, strict=False), start=1):
         if pause < least - CLOCK:
             raise Wrong(
                 f"{when}, the pause after attempt {place} was shorter than {least:g} seconds."
             )
+    if sender.loop_held:
+        raise Wrong(
+            "While it paused, nothing else could run on the event loop: every other request waits. "
+            "Pause with `await asyncio.sleep(...)`."
+        )
 
 
 def must_have_said(sender: Sender) -> None:
