@@ -13,7 +13,7 @@ import pytest
 
 from course_app.lab import ChildError, ChildProcess, UvicornProcess
 from course_app.lab.child_process import remove_folder, temporary_folder
-from tests.support.benches import ROOT, becomes
+from tests.support.benches import ROOT, becomes, holdings
 
 SLEEPER = [sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(60)"]
 STUBBORN = [
@@ -102,6 +102,17 @@ def test_wait_has_a_limit() -> None:
         pytest.raises(TimeoutError, match=r"the sleeper had not ended after 0\.1 seconds"),
     ):
         child.wait(0.1)
+
+
+def test_nothing_is_left_once_the_last_child_and_folder_are_gone() -> None:
+    before = holdings()
+    folder = temporary_folder("course-test-")
+    with ChildProcess(SLEEPER, "the sleeper", ready):
+        assert holdings() != before
+    remove_folder(folder)
+    with pytest.raises(ChildError):
+        ChildProcess(["redis-sorcerer"], "redis-sorcerer")
+    assert holdings() == before
 
 
 def test_a_folder_is_this_users_alone_and_goes() -> None:

@@ -26,6 +26,12 @@ def test_requirements_install_the_project_first_and_name_no_address() -> None:
     assert not any("://" in line for line in LINES)
 
 
+def test_uv_is_held_to_the_same_pins() -> None:
+    """A registry may show a file days after the date that it bears, so the date alone is no pin."""
+    held = [Requirement(line) for line in PROJECT["tool"]["uv"]["constraint-dependencies"]]
+    assert sorted(map(str, held)) == sorted(map(str, PINNED))
+
+
 def test_what_is_installed_is_what_requirements_pin() -> None:
     here = [r for r in PINNED if r.marker is None or r.marker.evaluate()]
     assert len(here) > 50

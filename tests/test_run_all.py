@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.run_all import COUNT, ask, code_cells, kernel, run_all
+from tests.support.kernels import fresh_kernel
+from tests.support.run_all import COUNT, ask, code_cells, run_all
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb")) + sorted(
@@ -36,7 +37,7 @@ def settled(client: Any, wanted: dict[str, Any] | None = None) -> dict[str, Any]
 )
 def test_queued_whole_twice_in_one_kernel(path: Path, tmp_path: Path) -> None:
     cells = code_cells(path)
-    with kernel(tmp_path) as client:
+    with fresh_kernel(tmp_path) as (_, client):
         # What the process keeps for good (executors, the first import) is there before we count.
         run_all(client, [COUNT, "import course_app.exercises, course_app.lab, course_app.main"])
         empty = settled(client)

@@ -30,6 +30,7 @@ from course_app.lab.source_steps import (
 )
 from course_app.lab.source_tracer import FILES
 from course_app.lab.source_view import StepView, Walk
+from tests.support.answers import unwatched_threads
 
 CALL = Function(
     "starlette/responses.py",
@@ -236,7 +237,7 @@ def test_a_walk_that_is_stopped_midway_leaves_nothing_behind() -> None:
             await step_through(fastapi_app(for_long), "POST", "/run")
 
     before = sys.gettrace(), threading.gettrace(), threading.active_count()
-    with pytest.raises(TimeoutError):
+    with unwatched_threads(), pytest.raises(TimeoutError):
         asyncio.run(stopped())
     assert left_behind(before) == before
 

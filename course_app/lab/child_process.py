@@ -50,7 +50,7 @@ class ChildProcess:
         self.name = name
         self._lines: collections.deque[str] = collections.deque(maxlen=LINES)
         with _lock:
-            tell_guard("")  # starts it: from the first moment on the child has a guard
+            tell_guard("+")  # starts it: from the first moment on the child has a guard
             try:
                 self._process = subprocess.Popen(
                     command,
@@ -65,6 +65,7 @@ class ChildProcess:
                     start_new_session=True,
                 )
             except OSError as error:
+                dismiss_guard()
                 raise ChildError(f"{name} could not be started: {error}") from None
             _alive.append(self)
             tell_guard(f"+{self.pid}")
@@ -113,10 +114,8 @@ class ChildProcess:
 
     def stop(self, grace: float = 3.0) -> None:
         """End it and what it has started: by SIGTERM, and after `grace` seconds by SIGKILL."""
-        with _lock:
-            if self not in _alive:
-                return
-            _alive.remove(self)
+        if self not in _alive:
+            return
         try:
             if self.running:
                 self._process.terminate()
@@ -126,7 +125,10 @@ class ChildProcess:
             with contextlib.suppress(OSError):
                 os.killpg(self.pid, signal.SIGKILL) if hasattr(os, "killpg") else self.kill()
             self._process.wait()
-            tell_guard(f"-{self.pid}")
+            with _lock, contextlib.suppress(ValueError):  # another thread may stop it too
+                _alive.remove(self)
+                tell_guard(f"-{self.pid}")
+                dismiss_guard()
             self._reader.join(1.0)
 
     def __enter__(self) -> Self:
@@ -174,10 +176,11 @@ def remove_folder(folder: Path) -> None:
         if folder in _folders:
             _folders.remove(folder)
             tell_guard(f"-{folder}")
+            dismiss_guard()
 
 
 def tell_guard(line: str) -> None:
-    """Send a line to the guard process, which is started if there is none."""
+    """Send a line to the guard process, which is there while there is something to guard."""
     global _guard
     with _lock:
         if _guard is None or _guard.poll() is not None:
@@ -190,9 +193,19 @@ def tell_guard(line: str) -> None:
             )
             held = [f"+{child.pid}" for child in _alive] + [f"+{folder}" for folder in _folders]
             line = "\n".join([*held, line])
-        if line and _guard.stdin:
-            _guard.stdin.write(f"{line}\n")
-            _guard.stdin.flush()
+        pipe: IO[str] = _guard.stdin  # type: ignore[assignment]
+        pipe.write(f"{line}\n")
+        pipe.flush()
+
+
+def dismiss_guard() -> None:
+    """End the guard process, if there is nothing left to guard."""
+    global _guard
+    with _lock:
+        if _guard is not None and not _alive and not _folders:
+            with contextlib.suppress(OSError):
+                _guard.communicate(timeout=5)
+            _guard = None
 
 
 @atexit.register
@@ -209,7 +222,3 @@ def stop_all() -> None:
         child.stop()
     for folder in folders:
         remove_folder(folder)
-    if _guard is not None and _guard.stdin:
-        with contextlib.suppress(OSError):
-            _guard.stdin.close()
-        _guard.wait(5)

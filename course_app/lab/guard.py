@@ -64,5 +64,6 @@ if __name__ == "__main__":
     threading.Thread(target=watch, args=[os.getppid()], daemon=True).start()
     for line in sys.stdin:
         what, name = line[0], line[1:].rstrip("\n")
-        held.add(name) if what == "+" else held.discard(name)
+        if name:
+            held.add(name) if what == "+" else held.discard(name)
     end_all()

@@ -9,7 +9,10 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
+from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
+
+from tests.support.kernels import fresh_kernel
 
 COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -30,11 +33,9 @@ class Shown:
 class Kernel:
     """Runs cells one after the other."""
 
-    def __init__(self, manager: KernelManager) -> None:
+    def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
         self._manager = manager
-        self._client = manager.client()
-        self._client.start_channels()
-        self._client.wait_for_ready(timeout=60)
+        self._client = client
 
     def run(self, code: str, *, interrupt_after: float | None = None, timeout: float = 60) -> Shown:
         """Run a cell. Its `seconds` count from the interrupt, if there is one."""
@@ -65,17 +66,8 @@ class Kernel:
                 return shown
         raise TimeoutError(code)
 
-    def stop(self) -> None:
-        self._client.stop_channels()
-        self._manager.shutdown_kernel(now=True)
-
 
 @contextmanager
 def kernel(folder: Path) -> Iterator[Kernel]:
-    manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(cwd=str(folder))
-    started = Kernel(manager)
-    try:
-        yield started
-    finally:
-        started.stop()
+    with fresh_kernel(folder) as (manager, client):
+        yield Kernel(manager, client)

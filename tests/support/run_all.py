@@ -1,14 +1,11 @@
 """Runs a notebook as JupyterLab's Run All does: every cell is sent before the first has ended."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from jupyter_client.blocking.client import BlockingKernelClient
-from jupyter_client.manager import KernelManager
 
 COUNT = """
 import asyncio, json, os, threading, time
@@ -27,21 +24,6 @@ def counts():
         "tasks": len(asyncio.all_tasks()),
     }
 """
-
-
-@contextmanager
-def kernel(folder: Path) -> Iterator[BlockingKernelClient]:
-    """A fresh kernel with `folder` as its current folder."""
-    manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(cwd=str(folder))
-    client = manager.client()
-    client.start_channels()
-    try:
-        client.wait_for_ready(timeout=60)
-        yield client
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
 
 
 def code_cells(path: Path) -> list[str]:
