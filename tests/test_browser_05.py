@@ -34,7 +34,10 @@ def test_the_bars_are_read_and_a_file_is_sent_by_hand(tmp_path: Path) -> None:
         send = page.get_by_role("button", name="Send").last
         output = page.locator(".jp-Cell-outputArea", has=send).last
         output.get_by_role("combobox").first.select_option("POST /files")
-        output.locator("input[type=file]").set_input_files(text)
+        with page.expect_file_chooser() as chooser:
+            output.get_by_role("button", name="file *").click()
+        chooser.value.set_files(text)
+        expect(output.get_by_role("button", name="file * (1)")).to_be_visible()
         send.click()
         expect(output.get_by_role("status")).to_have_text("response 202")
         expect(output.get_by_text("count_words finished").first).to_be_visible(timeout=20_000)
