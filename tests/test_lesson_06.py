@@ -43,9 +43,9 @@ MUTANTS = {
         '"it raises a 404": (raises_404': '"it raises a 404": (returns_404'
     },
     "the late handler is early": {
-        "lab = Lab(late_app)\n": "",
-        'for path in ["/raises", "/raises_404"]:': "lab = Lab(late_app)\n"
-        'for path in ["/raises", "/raises_404"]:',
+        "handled_app.add_exception_handler(ValueError, on_value_error)\n": "",
+        "lab = Lab(handled_app)\n": "handled_app.exception_handlers[ValueError] = "
+        "on_connection_error\nlab = Lab(handled_app)\n",
     },
 }
 
@@ -145,6 +145,28 @@ def test_a_handler_s_own_response_runs_its_task_and_not_those_that_were_added() 
 
     trace = played(app, play)
     assert (trace.status, [task.name for task in trace.tasks]) == (418, ["note"])
+
+
+@pytest.mark.parametrize(("early", "status"), [(True, 418), (False, 500)])
+def test_a_handler_is_called_only_if_it_is_there_when_the_server_starts(
+    early: bool, status: int
+) -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    def root() -> None:
+        raise ValueError("no")
+
+    async def handle(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({}, 418)
+
+    async def play(bench: Bench) -> int:
+        app.add_exception_handler(ValueError, handle)
+        return (await bench.get("/")).status_code
+
+    if early:
+        app.add_exception_handler(ValueError, handle)
+    assert played(app, play) == status
 
 
 def test_a_task_may_be_a_background_task_or_several() -> None:
