@@ -25,49 +25,67 @@ from tests.support.run_all import ask, code_cells
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "07_sessions_and_shutdown.ipynb"
 
-MUTANTS = {
-    "the first app has the other scope": {
-        "RequestSession = Annotated[Session, Depends(get_session)]": (
-            'RequestSession = Annotated[Session, Depends(get_session, scope="function")]'
-        )
-    },
-    "the path operation commits": {"    session.flush()  # the data": "    session.commit()  #"},
-    "the failing task is caught": {
-        '        raise ConnectionError("the mail server does not answer")': "        return"
-    },
-    "a third connection": {"pool_size=2": "pool_size=3"},
-    "the second app has the first scope": {', scope="function")]\n\n\n@app': ")]\n\n\n@app"},
-    "the task is given an object of no session": {
-        "print_label, session.get_one(Order, order_id)": 'print_label, Order(item="tea")'
-    },
-    "SIGTERM does not wait": {
-        'term = end_by("SIGTERM", ["async def", "def"])': (
-            'term = end_by("SIGTERM", ["async def", "def"], graceful=1)'
-        )
-    },
-    "the time limit is longer than the tasks": {
-        'limit = end_by("SIGTERM", ["async def", "def"], graceful=1)': (
-            'limit = end_by("SIGTERM", ["async def", "def"], graceful=12)'
-        )
-    },
-    "the async task notes nothing": {'        note(f"{kind} cancelled")\n': ""},
-    "SIGKILL is polite": {'kill = end_by("SIGKILL"': 'kill = end_by("SIGTERM"'},
-    "create_task is given to FastAPI": {
-        "async def start_past_fastapi() -> None:\n"
-        '    started.add(asyncio.create_task(async_task("create_task")))': (
-            "async def start_past_fastapi(background_tasks: BackgroundTasks) -> None:\n"
-            '    background_tasks.add_task(async_task, "create_task")'
-        )
-    },
-    "the database takes orders without an item": {
-        "    item: Mapped[str]\n\n\nBase": "    item: Mapped[str | None]\n\n\nBase"
-    },
+MUTANTS = {  # what is changed, and a piece of the first cell whose output then differs
+    "the first app has the other scope": (
+        {
+            "RequestSession = Annotated[Session, Depends(get_session)]": (
+                'RequestSession = Annotated[Session, Depends(get_session, scope="function")]'
+            )
+        },
+        'lab.post("/orders/tea")',
+    ),
+    "the path operation commits": (
+        {"    session.flush()  # the data": "    session.commit()  #"},
+        'lab.post("/orders/tea")',
+    ),
+    "the failing task is caught": (
+        {'        raise ConnectionError("the mail server does not answer")': "        return"},
+        'lab.post("/orders/coffee")',
+    ),
+    "a third connection": ({"pool_size=2": "pool_size=3"}, 'lab.post("/parcels/1")'),
+    "the second app has the first scope": (
+        {', scope="function")]\n\n\n@app': ")]\n\n\n@app"},
+        'lab.post("/v2/orders/water")',
+    ),
+    "the task is given an object of no session": (
+        {"print_label, session.get_one(Order, order_id)": 'print_label, Order(item="tea")'},
+        'lab.post("/v2/labels/1")',
+    ),
+    "SIGTERM does not wait": (
+        {
+            'term = end_by("SIGTERM", ["async def", "def"])': (
+                'term = end_by("SIGTERM", ["async def", "def"], graceful=1)'
+            )
+        },
+        "term = end_by",
+    ),
+    "the async task notes nothing": (
+        {'        note(f"{kind} cancelled")\n': ""},
+        "limit = end_by",
+    ),
+    "SIGKILL is polite": ({'kill = end_by("SIGKILL"': 'kill = end_by("SIGTERM"'}, "kill = end_by"),
+    "create_task is given to FastAPI": (
+        {
+            "async def start_past_fastapi() -> None:\n"
+            '    started.add(asyncio.create_task(async_task("create_task")))': (
+                "async def start_past_fastapi(background_tasks: BackgroundTasks) -> None:\n"
+                '    background_tasks.add_task(async_task, "create_task")'
+            )
+        },
+        "beside = {",
+    ),
+    "the database takes orders without an item": (
+        {"    item: Mapped[str]\n\n\nBase": "    item: Mapped[str | None]\n\n\nBase"},
+        '"/v2/blank"]',
+    ),
 }
 
 
-@pytest.mark.parametrize("changes", MUTANTS.values(), ids=MUTANTS.keys())
-def test_a_falsified_fact_turns_the_notebook_red(changes: dict[str, str]) -> None:
-    assert cells_that_turn_red(NOTEBOOK, changes) != []
+@pytest.mark.parametrize(("changes", "piece"), MUTANTS.values(), ids=MUTANTS.keys())
+def test_a_falsified_fact_turns_the_notebook_red(changes: dict[str, str], piece: str) -> None:
+    (red,) = cells_that_turn_red(NOTEBOOK, changes)
+    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells}
+    assert piece in cells[red.partition(":")[0]]
 
 
 @pytest.mark.parametrize(
