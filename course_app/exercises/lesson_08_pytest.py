@@ -1,0 +1,94 @@
+"""A script: runs one test file against several apps at once, each in a process of its own.
+
+    python -B -P lesson_08_pytest.py TEST_FILE SECONDS MODULES FOLDER...
+
+Each folder has an app, a copy of the test file and a pytest.ini. MODULES, separated by commas, are
+imported once, before the processes are forked: pytest and FastAPI take more time to import than a
+test takes to run. For each folder it prints a line of JSON: `Report.data`, or why there is none.
+"""
+
+import contextlib
+import importlib
+import json
+import multiprocessing
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPORT = ".report.json"
+
+
+class Report:
+    """A pytest plugin: notes what became of each test, with the first line of its error."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, Any] = {"passed": [], "failed": [], "skipped": [], "broken": ""}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        name = report.nodeid.rpartition("::")[2]
+        if report.failed:
+            self.data["failed"].append([name, error_of(report)])
+        elif report.skipped:  # an expected failure too
+            self.data["skipped"].append(name)
+        elif report.when == "call":
+            self.data["passed"].append(name)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.data["broken"] = error_of(report)
+        elif report.skipped:
+            self.data["skipped"].append("the whole file")
+
+
+def error_of(report: Any) -> str:
+    """The first line of a report's error, such as "assert [] == ['hello']"."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None:
+        lines = crash.message.strip().splitlines()
+    else:
+        lines = [li[1:].strip() for li in str(report.longrepr).splitlines() if li[:2] == "E "][-1:]
+    return str(lines[0])[:200] if lines else "an error without words"
+
+
+def run(folder: str, test_file: str) -> None:
+    """Run the test file in its folder and leave a report there: in a process of its own."""
+    os.chdir(folder)
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    report = Report()
+    options = ["-q", "-p", "no:cacheprovider", "-p", "anyio.pytest_plugin", "--tb=short"]
+    with contextlib.suppress(SystemExit):
+        pytest.main([*options, test_file], plugins=[report])
+    Path(REPORT + ".new").write_text(json.dumps(report.data))
+    Path(REPORT + ".new").rename(REPORT)
+    os._exit(0)  # whatever threads a test has left
+
+
+def main(test_file: str, seconds: str, modules: str, *folders: str) -> None:
+    for module in modules.split(","):
+        importlib.import_module(module)
+    if "fork" in multiprocessing.get_all_start_methods():
+        multiprocessing.set_start_method("fork")
+    runs = [multiprocessing.Process(target=run, args=(folder, test_file)) for folder in folders]
+    for process in runs:
+        process.start()
+    deadline = time.monotonic() + float(seconds)
+    for process, folder in zip(runs, folders, strict=True):
+        process.join(max(0.0, deadline - time.monotonic()))
+        if process.is_alive():
+            data: dict[str, Any] = {"lost": "time"}
+            process.kill()
+        else:
+            data = {"lost": "process"}
+            with contextlib.suppress(OSError, ValueError):
+                data = json.loads((Path(folder) / REPORT).read_text())
+        print(json.dumps({"folder": Path(folder).name, **data}), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
