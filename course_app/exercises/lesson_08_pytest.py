@@ -1,14 +1,14 @@
 """A script: runs one test file against several apps at once, each in a process of its own.
 
-    python -B -P lesson_08_pytest.py TEST_FILE SECONDS MODULES FOLDER...
+    python -P lesson_08_pytest.py TEST_FILE SECONDS WARM_UP FOLDER...
 
-Each folder has an app, a copy of the test file and a pytest.ini. MODULES, separated by commas, are
-imported once, before the processes are forked: pytest and FastAPI take more time to import than a
-test takes to run. For each folder it prints a line of JSON: `Report.data`, or why there is none.
+Each folder has an app, a copy of the test file and a pytest.ini. WARM_UP is a test file that runs
+before the processes are forked: pytest, FastAPI and the bench take far more time to be imported
+than a test takes to run. For each folder the script prints a line of JSON: `Report.data`, or
+{"lost": ...}, where a run took more than SECONDS or has ended its process.
 """
 
 import contextlib
-import importlib
 import json
 import multiprocessing
 import os
@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 REPORT = ".report.json"
+OPTIONS = ["-q", "-p", "no:cacheprovider", "-p", "anyio.pytest_plugin", "--tb=short"]
 
 
 class Report:
@@ -61,17 +62,16 @@ def run(folder: str, test_file: str) -> None:
     os.dup2(silence, 1)
     os.dup2(silence, 2)
     report = Report()
-    options = ["-q", "-p", "no:cacheprovider", "-p", "anyio.pytest_plugin", "--tb=short"]
     with contextlib.suppress(SystemExit):
-        pytest.main([*options, test_file], plugins=[report])
+        pytest.main([*OPTIONS, test_file], plugins=[report])
     Path(REPORT + ".new").write_text(json.dumps(report.data))
     Path(REPORT + ".new").rename(REPORT)
     os._exit(0)  # whatever threads a test has left
 
 
-def main(test_file: str, seconds: str, modules: str, *folders: str) -> None:
-    for module in modules.split(","):
-        importlib.import_module(module)
+def main(test_file: str, seconds: str, warm_up: str, *folders: str) -> None:
+    sys.dont_write_bytecode = True  # from here on: what is written once may be imported once
+    pytest.main([*OPTIONS, warm_up])
     if "fork" in multiprocessing.get_all_start_methods():
         multiprocessing.set_start_method("fork")
     runs = [multiprocessing.Process(target=run, args=(folder, test_file)) for folder in folders]

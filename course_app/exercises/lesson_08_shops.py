@@ -66,9 +66,9 @@ async def send_mails(mailer: Mailer, email: str, number: int, coupon: str | None
 
 """
 SENDS_SLOWLY = """\
-def send_slowly(mailer: Mailer, email: str, text: str) -> None:
-    time.sleep(0.8)
-    mailer.send(email, text)
+async def send_slowly(mailer: Mailer, email: str, text: str) -> None:
+    await asyncio.sleep(0.8)
+    await asyncio.to_thread(mailer.send, email, text)
 
 
 """
@@ -142,18 +142,8 @@ TEST_CLIENT = (
 )
 WHEN_IT_IS_SENT = [
     RIGHT,
-    OTHERWISE,
     SLOW,
     Shop("sends the receipt before it answers", shop(SENDS_AT_ONCE, COUPON), hint=TEST_CLIENT),
-    Shop(
-        "sends the receipt before it answers, in an async path operation",
-        shop(
-            '    await asyncio.to_thread(mailer.send, email, f"receipt for order {number}")\n',
-            COUPON,
-            order=ORDER.replace("def order", "async def order"),
-        ),
-        hint=TEST_CLIENT,
-    ),
     Shop(
         "sends the receipt before it answers, and then has a background task write a log",
         shop(
