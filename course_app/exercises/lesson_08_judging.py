@@ -7,12 +7,13 @@ import json
 import os
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from course_app.exercises.checking import Wrong
-from course_app.exercises.lesson_08_shops import Shop
+from course_app.exercises.lesson_08_shops import RIGHT, Shop
 from course_app.lab import ChildProcess
 from course_app.lab.child_process import remove_folder, temporary_folder
 
@@ -47,7 +48,11 @@ def test_bench():
     bench.close()
 """
 """The same for a test with a bench."""
-SLOW_START = "The machine was too busy to run your tests within {:g} seconds. Check again."
+LOST = (
+    "On {}, your tests had not ended after {:g} seconds, and were stopped. "
+    "Is there a loop without an end, or a wait without a short timeout?"
+)
+BUSY = " If not, this machine is busy: check again."
 
 
 async def judge(answer: Any, shops: Sequence[Shop], warm_up: str, seconds: float) -> None:
@@ -69,14 +74,14 @@ async def judge(answer: Any, shops: Sequence[Shop], warm_up: str, seconds: float
         command += [str(folder / str(place)) for place in range(len(shops))]
         with ChildProcess(command, "pytest", folder=folder, env=environment()) as child:
             try:
-                await follow(child, shops, seconds)
+                await follow(child, shops)
             finally:
                 child.stop(grace=0)
     finally:
         remove_folder(folder)
 
 
-async def follow(child: ChildProcess, shops: Sequence[Shop], seconds: float) -> None:
+async def follow(child: ChildProcess, shops: Sequence[Shop]) -> None:
     """Read the reports as they come in, in the order of the shops."""
     deadline = time.monotonic() + LIMIT - 0.3
     read = 0
@@ -87,36 +92,33 @@ async def follow(child: ChildProcess, shops: Sequence[Shop], seconds: float) -> 
         reports = [line for line in child.log.splitlines(keepends=True) if line[:1] == "{"]
         for line in reports[read:]:
             if line.endswith("\n"):
-                must_be_right(json.loads(line), shops[read], seconds)
+                must_be_right(json.loads(line), shops[read])
                 read += 1
         if over and read < len(shops):
-            raise Wrong(SLOW_START.format(LIMIT))
+            raise Wrong(LOST.format(described(shops[read]), LIMIT) + BUSY)
         await asyncio.sleep(0.03)
 
 
-def must_be_right(report: dict[str, Any], shop: Shop, seconds: float) -> None:
+def must_be_right(report: dict[str, Any], shop: Shop) -> None:
     """Raise Wrong if the tests fail on a right shop, or do not fail on a wrong one."""
-    where = "the shop as it is" if shop.does == "is right" else f"an app that {shop.does}"
+    where = described(shop)
     if report.get("lost") == "time":
-        raise Wrong(
-            f"On {where} your tests had not ended after {seconds:g} seconds, and were stopped. "
-            "Is there a loop without an end, or a wait without a short timeout?"
-        )
+        raise Wrong(LOST.format(where, report["seconds"]))
     if report.get("lost") == "process":
         raise Wrong(
-            f"On {where} your tests ended Python itself, so pytest could not report. "
+            f"On {where}, your tests ended Python itself, so pytest could not report. "
             "A test ends by returning, or by an assert that fails."
         )
     if report["broken"]:
         raise Wrong(f"pytest could not load your file: {report['broken'].rstrip('.')}.")
     if not shop.right:
         if not report["failed"]:
-            raise Wrong(f"Your tests pass on {where}. {shop.hint}")
+            raise Wrong(f"Your tests pass on an app that {shop.does}. {shop.hint}")
         return
     if report["failed"]:
         name, error = report["failed"][0]
-        hint = f" {shop.hint}" if shop.hint else " That app is right, so the test is not."
-        raise Wrong(f"{name} fails on {where}: {error.rstrip('.')}.{hint}")
+        hint = shop.hint or "That app is right, so the test is not."
+        raise Wrong(f"On {where}, {name} fails with {error.rstrip('.')}. {hint}")
     if report["skipped"]:
         raise Wrong(
             f"{report['skipped'][0]} is skipped, or expected to fail. Such a test tells nothing: "
@@ -127,6 +129,10 @@ def must_be_right(report: dict[str, Any], shop: Shop, seconds: float) -> None:
             "pytest ran no test of your file. It looks for functions whose names begin with "
             "test_, and stops where something calls pytest.exit or sys.exit."
         )
+
+
+def described(shop: Shop) -> str:
+    return "the shop as it is" if shop is RIGHT else f"an app that {shop.does}"
 
 
 def source_of(answer: Any) -> str:
@@ -148,7 +154,8 @@ def source_of(answer: Any) -> str:
         kind = answer.__name__ if inspect.isclass(answer) else type(answer).__name__
         raise Wrong(f"This check takes the path of your test file, and got a {kind}.")
     try:
-        ast.parse(source)
+        with warnings.catch_warnings(action="ignore"):
+            ast.parse(source)
     except SyntaxError as error:
         raise Wrong(f"Your file is no Python: {error.msg} (line {error.lineno}).") from None
     except (ValueError, RecursionError, MemoryError) as error:
@@ -159,4 +166,4 @@ def source_of(answer: Any) -> str:
 def environment() -> dict[str, str]:
     """For a pytest with no options and no plugins from outside."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    return {**outside, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "200"}
+    return {**outside, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}

@@ -91,7 +91,7 @@ OTHERWISE = Shop(
     hint="Ask for what the exercise says, and for nothing else.",
 )
 SLOW = Shop(
-    "is right, and slow: its answer and its mails take most of a second each",
+    "is right but slow (its answer and its mails take most of a second each)",
     shop(
         "    time.sleep(0.8)\n",
         (RECEIPT + COUPON).replace("mailer.send,", "send_slowly, mailer,"),
@@ -137,13 +137,11 @@ WHAT_IS_SENT = [
 ]
 """For 08.1: bugs that TestClient can see."""
 
-TEST_CLIENT = (
-    "TestClient and ASGITransport cannot tell the two apart: they come back after the tasks."
-)
+FIRST = "Which was there first, the mail or the answer? Only a request over a socket can tell."
 WHEN_IT_IS_SENT = [
     RIGHT,
     SLOW,
-    Shop("sends the receipt before it answers", shop(SENDS_AT_ONCE, COUPON), hint=TEST_CLIENT),
+    Shop("sends the receipt before it answers", shop(SENDS_AT_ONCE, COUPON), hint=FIRST),
     Shop(
         "sends the receipt before it answers, and then has a background task write a log",
         shop(
@@ -152,7 +150,7 @@ WHEN_IT_IS_SENT = [
             '    background_tasks.add_task(write_log, f"order {number}")\n',
             before=LOGS,
         ),
-        hint="Ask about the mail, not about any task: trace.response_first is true here.",
+        hint="Ask about the mail, not about any task: trace.response_first is true here too.",
     ),
 ]
 """For 08.2: bugs that only a real socket shows."""
