@@ -9,6 +9,7 @@ import pytest
 from course_app.exercises import check
 from course_app.exercises import lesson_07_reports as reports
 from course_app.lab import child_process
+from tests.support import answers
 from tests.support.answers import checked
 from tests.support.lesson_code import definitions
 
@@ -19,8 +20,12 @@ ANSWERS = {"07.1": "shop_app", "07.2": "report_app"}
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Give each test a folder of its own, and see that no process and no folder is left."""
+    """Give each test a folder of its own, and see that no process and no folder is left.
+
+    A server's start takes a second, and several where three tests run on two cores.
+    """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(answers, "LIMIT", 10 + reports.START)
     yield
     assert (child_process._alive, child_process._folders, child_process._guard) == ([], [], None)
 
@@ -261,12 +266,6 @@ WRONG: dict[str, tuple[str, dict[str, str], str]] = {
     ),
     "a thread": (
         "07.1",
-        {ADD: "threading.Thread(target=pack_parcel, args=[parcel.id]).start()"},
-        # It may start before the commit: then it does nothing at all.
-        "*",
-    ),
-    "a thread, later": (
-        "07.1",
         {ADD: "threading.Timer(0.2, pack_parcel, [parcel.id]).start()"},
         "The parcel was packed by work that the server does not know of, and would not wait for "
         "when it stops. Use background_tasks.add_task.",
@@ -287,7 +286,20 @@ WRONG: dict[str, tuple[str, dict[str, str], str]] = {
     "the first session is never closed": (
         "07.1",
         {READ: "    session = Session(shop)\n    item = session.get_one(Parcel, parcel_id).item\n"},
-        "*",
+        "GET /parcels/1 was answered with 500 while the parcel was packed: it got no connection. "
+        "Which session had the only one?",
+    ),
+    "a failure leaves a session open": (
+        "07.1",
+        {
+            PACK: "    try:\n        pack(item)\n    except RuntimeError:\n"
+            "        found.append(Session(shop))\n"
+            "        found[-1].get_one(Parcel, parcel_id)\n"
+            "        return\n",
+            TASK: f"found: list[Session] = []\n\n\n{TASK}",
+        },
+        "When all tasks had ended, GET /parcels/1 was answered with 500. Has every session given "
+        "its connection back? `with Session(shop) as session:` sees to it.",
     ),
     "the last session is never closed": (
         "07.1",
@@ -370,6 +382,16 @@ WRONG: dict[str, tuple[str, dict[str, str], str]] = {
         "07.2",
         {SLEEP: "\n                while True: pass"},
         "4 seconds after POST /report report.csv was still yesterday's.",
+    ),
+    "a start without an end": (
+        "07.2",
+        {"app = FastAPI()\nREPORT": "while True: pass\napp = FastAPI()\nREPORT"},
+        "The app had not started after 8 seconds.",
+    ),
+    "an answer without an end": (
+        "07.2",
+        {BACKGROUND: "await asyncio.Event().wait()"},
+        "POST /report got no answer: ReadTimeout.",
     ),
     "no path": (
         "07.2",
