@@ -389,9 +389,7 @@ CHANGED = {
     ),
     "mails too many are not seen": (
         "08.1",
-        {
-            "mailer.sent == [RECEIPT": "mailer.sent[-1:] == [RECEIPT][-1:] or mailer.sent == [RECEIPT"
-        },
+        {"mailer.sent == [": "list(dict.fromkeys(mailer.sent)) == ["},
         "Your tests pass on an app that sends the receipt twice. Compare the whole list of mails: "
         "one that is too many is a bug as well.",
     ),
@@ -403,8 +401,12 @@ CHANGED = {
     ),
     "mails are counted only": (
         "08.1",
-        {"mailer.sent == [": "len(mailer.sent) == len([", '"coupon SPRING")]': '"coupon SPRING")])'}
-        | {"len([RECEIPT]": "len([RECEIPT])"},
+        {
+            "mailer.sent == [RECEIPT]": "len(mailer.sent) == 1",
+            'mailer.sent == [RECEIPT, ("sales@example.com", "coupon SPRING")]': (
+                "len(mailer.sent) == 2"
+            ),
+        },
         "Your tests pass on an app that mixes up the arguments: it sends to the text, and the "
         "address as the text. Compare the address and the text with what the exercise says.",
     ),

@@ -2,49 +2,98 @@
 
     python -P lesson_08_pytest.py TEST_FILE SECONDS WARM_UP FOLDER...
 
-Each folder has an app, a copy of the test file and a pytest.ini. WARM_UP is a test file that runs
-before the processes are forked: pytest, FastAPI and the bench take far more time to be imported
-than a test takes to run. For each folder the script prints a line of JSON: `Report.data`, or
-{"lost": ...}, where a run has ended its process or took too long: SECONDS, and more on a machine
-that is so busy that the warming up alone took half of that.
+Each folder has an app and a copy of the test file. pytest, FastAPI and the bench take far more time
+to be imported than a test takes to run, so this process imports them, by running WARM_UP, gets
+pytest ready, and is then forked once for each folder. For each it prints a line of JSON:
+`Runs.seen`, or {"lost": ...} if the run has ended its process or took too long: SECONDS, or
+as long as the warming up took, on a machine that is so busy.
 """
 
 import contextlib
 import gc
 import json
-import multiprocessing
 import os
+import runpy
+import signal
 import sys
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 REPORT = ".report.json"
-OPTIONS = ["-vv", "-p", "no:cacheprovider", "-p", "anyio.pytest_plugin", "--tb=short"]
+# -s: what a test prints goes where the output of its process goes. native: the other styles parse
+# every file that an exception has passed through, which takes more time than all tests together.
+OPTIONS = ["-vv", "-s", "-p", "no:cacheprovider", "-p", "anyio.pytest_plugin", "--tb=native"]
 
 
-class Report:
-    """A pytest plugin: notes what became of each test, with the first line of its error."""
+class Runs:
+    """A pytest plugin: forks before the tests are collected, and in each fork notes what happens.
 
-    def __init__(self) -> None:
-        self.data: dict[str, Any] = {"passed": [], "failed": [], "skipped": [], "broken": ""}
+    `seconds` is how long the runs may take.
+    """
+
+    def __init__(self, folders: Sequence[str], test_file: str, seconds: float) -> None:
+        self.folders, self.test_file, self.seconds = folders, test_file, seconds
+        self.home = ""
+        """The folder of this fork, or an empty string in the process that forks."""
+        self.seen: dict[str, Any] = {"passed": [], "failed": [], "skipped": [], "broken": ""}
+        """Names of tests, those that failed with the first line of their error, and why the file
+        could not be loaded."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> bool | None:
+        gc.freeze()  # or each process would look through, and so copy, all that has been imported
+        runs: list[int] = []
+        for folder in self.folders:
+            pid = os.fork()
+            if pid == 0:
+                self.enter(folder, session)
+                return None
+            runs.append(pid)
+        deadline = time.monotonic() + self.seconds
+        for pid, folder in zip(runs, self.folders, strict=True):
+            if ended(pid, deadline):
+                tell(folder, read(folder))
+            else:
+                os.kill(pid, signal.SIGKILL)
+                tell(folder, {"lost": "time", "seconds": round(self.seconds)})
+        return True  # this process itself has nothing to collect
+
+    def enter(self, folder: str, session: pytest.Session) -> None:
+        os.chdir(folder)
+        silence = os.open(os.devnull, os.O_RDWR)
+        for descriptor in range(3):
+            os.dup2(silence, descriptor)
+        tempfile.tempdir = os.environ["TMPDIR"] = folder
+        session.config.args = [str(Path(folder, self.test_file))]
+        self.home = folder
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         name = report.nodeid.rpartition("::")[2]
         if report.failed:
-            self.data["failed"].append([name, error_of(report)])
+            self.seen["failed"].append([name, error_of(report)])
         elif report.skipped:  # an expected failure too
-            self.data["skipped"].append(name)
+            self.seen["skipped"].append(name)
         elif report.when == "call":
-            self.data["passed"].append(name)
+            self.seen["passed"].append(name)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self.data["broken"] = error_of(report)
+            self.seen["broken"] = error_of(report)
         elif report.skipped:
-            self.data["skipped"].append("the whole file")
+            self.seen["skipped"].append("the whole file")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        if self.home:
+            report = Path(self.home, REPORT)
+            report.with_suffix(".new").write_text(json.dumps(self.seen))
+            report.with_suffix(".new").rename(report)
+            os._exit(0)  # whatever threads a test has left
 
 
 def error_of(report: Any) -> str:
@@ -57,42 +106,32 @@ def error_of(report: Any) -> str:
     return str(lines[0])[:200] if lines else "an error without words"
 
 
-def run(folder: str, test_file: str) -> None:
-    """Run the test file in its folder and leave a report there: in a process of its own."""
-    os.chdir(folder)
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 1)
-    os.dup2(silence, 2)
-    report = Report()
-    with contextlib.suppress(SystemExit):
-        pytest.main([*OPTIONS, test_file], plugins=[report])
-    Path(REPORT + ".new").write_text(json.dumps(report.data))
-    Path(REPORT + ".new").rename(REPORT)
-    os._exit(0)  # whatever threads a test has left
+def ended(pid: int, deadline: float) -> bool:
+    """Wait for the process; False if the time is over first."""
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def read(folder: str) -> dict[str, Any]:
+    seen: dict[str, Any] = {"lost": "process"}
+    with contextlib.suppress(OSError, ValueError):
+        seen = json.loads(Path(folder, REPORT).read_text())
+    return seen
+
+
+def tell(folder: str, seen: dict[str, Any]) -> None:
+    print(json.dumps({"folder": Path(folder).name, **seen}), flush=True)
 
 
 def main(test_file: str, seconds: str, warm_up: str, *folders: str) -> None:
-    sys.dont_write_bytecode = True  # from here on: what is written once may be imported once
     begun = time.monotonic()
-    pytest.main([*OPTIONS, warm_up])
-    patience = max(float(seconds), 2 * (time.monotonic() - begun))
-    if "fork" in multiprocessing.get_all_start_methods():
-        multiprocessing.set_start_method("fork")
-    gc.freeze()  # or each process would look through, and so copy, all that has been imported
-    runs = [multiprocessing.Process(target=run, args=(folder, test_file)) for folder in folders]
-    for process in runs:
-        process.start()
-    deadline = time.monotonic() + patience
-    for process, folder in zip(runs, folders, strict=True):
-        process.join(max(0.0, deadline - time.monotonic()))
-        if process.is_alive():
-            data: dict[str, Any] = {"lost": "time", "seconds": round(patience)}
-            process.kill()
-        else:
-            data = {"lost": "process"}
-            with contextlib.suppress(OSError, ValueError):
-                data = json.loads((Path(folder) / REPORT).read_text())
-        print(json.dumps({"folder": Path(folder).name, **data}), flush=True)
+    runpy.run_path(warm_up)
+    sys.dont_write_bytecode = True  # from here on: it would be that of the learner's file
+    patience = max(float(seconds), time.monotonic() - begun)
+    pytest.main([*OPTIONS, folders[0]], plugins=[Runs(folders, test_file, patience)])
 
 
 if __name__ == "__main__":
