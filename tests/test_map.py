@@ -10,7 +10,7 @@ SOURCES = sorted((ROOT / "notebooks" / "source").glob("[0-9]*.md"))
 
 
 def minutes_of(source: Path) -> str:
-    found = re.search(r"^\*\*(\d+) minutes\*\*", source.read_text(), re.MULTILINE)
+    found = re.search(r"^\*\*(\d+) minutes\b", source.read_text(), re.MULTILINE)
     assert found, f"{source.name} does not say how long it takes"
     return found[1]
 
