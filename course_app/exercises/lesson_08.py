@@ -29,14 +29,14 @@ def which_test_turns_red(failed: list[str]) -> str:
 @exercise("08.1", limit=LIMIT)
 async def a_test_that_catches_bugs(answer: Any) -> list[str]:
     """A test file that passes on right shops and fails on those that send something else."""
-    await judge(answer, WHAT_IS_SENT, CLIENT, 4.0)
+    await judge(answer, WHAT_IS_SENT, CLIENT, 5.0)
     return [passed_and_failed(WHAT_IS_SENT)]
 
 
 @exercise("08.2", limit=LIMIT)
 async def a_test_over_a_socket(answer: Any) -> list[str]:
     """A test file that tells a shop that answers first from one that sends its receipt first."""
-    await judge(answer, WHEN_IT_IS_SENT, BENCH, 5.0)
+    await judge(answer, WHEN_IT_IS_SENT, BENCH, 6.0)
     return [passed_and_failed(WHEN_IT_IS_SENT)]
 
 

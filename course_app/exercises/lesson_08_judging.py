@@ -25,6 +25,7 @@ Otherwise it takes 2 seconds to start, plus what the tests take, and those are s
 SCRIPT = Path(__file__).with_name("lesson_08_pytest.py")
 TEST_FILE = "test_shop.py"
 FAKED = f"""\
+import unittest.mock
 {SHOP}
 
 class FakeMailer:
