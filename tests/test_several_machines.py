@@ -1,0 +1,188 @@
+"""Broker, API and two workers on machines of their own, and a cable taken out in the middle.
+
+Redis gives a job out again when nobody has said for 8 seconds (`visibility_timeout`) that it is
+done. RabbitMQ does it when the worker's heartbeats stay away: after two of them, which it is told
+here to expect every 2 seconds, and every 60 by default. Redis is the quicker one to test with, as
+it starts in a moment; the end of the test is the same for both.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from course_app.lab.child_process import ChildProcess
+from tests.support import brokers, namespaces
+from tests.support.benches import ROOT, becomes
+from tests.support.marked import MARK, marked
+
+pytestmark = pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing())
+
+REPORTS = range(4)
+SECONDS = 1.5
+"""Processor time of a report: the cable is out long before the report is done."""
+
+SEND = f"""
+import json, sys, httpx
+with httpx.Client(base_url=sys.argv[1], trust_env=False) as client:
+    answers = [client.post(f"/reports/{{n}}", params={{"seconds": {SECONDS}}}) for n in {REPORTS}]
+    print(json.dumps([[answer.status_code, answer.headers["Location"]] for answer in answers]))
+"""
+WAIT = """
+import json, sys, time, httpx
+jobs, deadline = json.loads(sys.argv[2]), time.monotonic() + float(sys.argv[3])
+with httpx.Client(base_url=sys.argv[1], trust_env=False) as client:
+    while True:
+        states = [client.get(job).json() for job in jobs]
+        if all(s["status"] in ("done", "failed") for s in states) or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+print(json.dumps([[state["status"], state["result"]] for state in states]))
+"""
+REACH = "import socket, sys; socket.create_connection((sys.argv[1], 8000), 0.5)"
+
+
+@contextmanager
+def redis_alone(broker: namespaces.Machine) -> Iterator[dict[str, str]]:
+    with brokers.redis(broker.address, broker.inside) as redis:
+        yield {"COURSE_BROKER": redis.url, "COURSE_RESULTS": redis.url}
+
+
+@contextmanager
+def rabbitmq_and_redis(broker: namespaces.Machine) -> Iterator[dict[str, str]]:
+    with (
+        brokers.rabbitmq(broker.address, broker.inside, more="heartbeat = 2\n") as rabbitmq,
+        brokers.redis(broker.address, broker.inside) as redis,
+    ):
+        yield {"COURSE_BROKER": rabbitmq.url, "COURSE_RESULTS": redis.url}
+
+
+@pytest.mark.parametrize(
+    ("start", "missing"),
+    [
+        (redis_alone, brokers.redis_missing()),
+        (rabbitmq_and_redis, brokers.rabbitmq_missing() or brokers.redis_missing()),
+    ],
+    ids=["redis", "rabbitmq"],
+)
+def test_every_job_is_done_although_a_worker_loses_its_network(
+    start: object, missing: str, tmp_path: Path
+) -> None:
+    if missing:
+        pytest.skip(missing)
+    assert callable(start)
+    begun = time.monotonic()
+    with ExitStack() as stack:
+        machines = stack.enter_context(namespaces.network("broker", "api", "alpha", "beta"))
+        settings = stack.enter_context(start(machines["broker"]))
+        api = stack.enter_context(serve(machines["api"], settings, tmp_path))
+        workers = {
+            name: stack.enter_context(work(machines[name], settings, tmp_path))
+            for name in ("alpha", "beta")
+        }
+        both = workers.values()
+        assert becomes(lambda: all("ready." in worker.log for worker in both), seconds=30)
+
+        client = machines["switch"]
+        url = f"http://{machines['api'].address}:8000"
+        answers = json.loads(client.run(sys.executable, "-c", SEND, url, timeout=20))
+        assert [status for status, _ in answers] == [202] * len(REPORTS)
+
+        assert becomes(lambda: "begun" in ledger(tmp_path, "alpha"), seconds=20)
+        machines.cut("alpha")
+        assert "done" not in ledger(tmp_path, "alpha"), "the cable was taken out too late"
+        (in_work,) = numbers(tmp_path, "alpha", "begun")
+        with pytest.raises(RuntimeError, match=r"timed out|No route"):
+            machines["alpha"].run(sys.executable, "-c", REACH, machines["api"].address)
+
+        jobs = json.dumps([job for _, job in answers])
+        states = json.loads(client.run(sys.executable, "-c", WAIT, url, jobs, "35", timeout=45))
+        assert states == [["done", f"report {n}"] for n in REPORTS], workers["beta"].log
+        # alpha went on with what it had; nobody heard of it, and beta did it again
+        assert sorted(numbers(tmp_path, "beta", "done")) == list(REPORTS)
+        assert numbers(tmp_path, "alpha", "begun") == [in_work]
+        pids = [machine.holder.pid for machine in machines.values()]
+        pids += [worker.pid for worker in workers.values()] + [api.pid]
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert time.monotonic() - begun < 60
+
+
+def serve(machine: namespaces.Machine, settings: dict[str, str], folder: Path) -> ChildProcess:
+    command = ["-m", "uvicorn", "course_app.main:app", "--host", machine.address, "--port", "8000"]
+    return start_on(machine, command, settings, folder, "Uvicorn running on")
+
+
+def work(machine: namespaces.Machine, settings: dict[str, str], folder: Path) -> ChildProcess:
+    """A worker; it is given the time to be ready while others start, too."""
+    command = ["-m", "celery", "-A", "course_app.worker", "worker"]
+    command += ["--concurrency", "1", "--loglevel", "info"]
+    return start_on(machine, command, settings, folder, "")
+
+
+def start_on(
+    machine: namespaces.Machine,
+    command: list[str],
+    settings: dict[str, str],
+    folder: Path,
+    ready: str,
+) -> ChildProcess:
+    own = folder / machine.name
+    own.mkdir()
+    return ChildProcess(
+        [*machine.inside, sys.executable, *command],
+        f"what runs on {machine.name}",
+        ready=lambda log: ready in log,
+        within=30,
+        env={**os.environ, **settings},
+        folder=own,
+    )
+
+
+def ledger(folder: Path, machine: str) -> str:
+    """What the worker on this machine has noted of its reports, a line each."""
+    file = folder / machine / "outbox" / "reports.txt"
+    return file.read_text() if file.exists() else ""
+
+
+def numbers(folder: Path, machine: str, what: str) -> list[int]:
+    lines = [line.split() for line in ledger(folder, machine).splitlines()]
+    return [int(number) for number, noted in lines if noted == what]
+
+
+KILLED = """
+import os, signal, sys
+from contextlib import ExitStack
+from course_app.lab.child_process import ChildProcess
+from tests.support.namespaces import network
+
+with ExitStack() as stack:
+    machines = stack.enter_context(network("one", "two"))
+    for machine in machines.values():
+        ChildProcess([*machine.inside, "sh", "-c", "sleep 60 & echo ready; wait"], machine.name,
+                     lambda log: "ready" in log)
+    print(machines["one"].run("ip", "-brief", "address"), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_nothing_is_left_of_the_machines_of_a_test_that_is_killed() -> None:
+    here = subprocess.run(["ip", "-brief", "link"], capture_output=True, text=True).stdout
+    mark = f"machines-{os.getpid()}"
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED],
+        cwd=ROOT,
+        env={**os.environ, MARK: mark},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert "10.77.0.2/24" in ended.stdout, ended.stderr
+    assert becomes(lambda: not marked(mark), seconds=5), marked(mark)
+    now = subprocess.run(["ip", "-brief", "link"], capture_output=True, text=True).stdout
+    assert now == here
