@@ -2,11 +2,12 @@
 
 from fastapi import BackgroundTasks, FastAPI
 
-from course_app import tasks
+from course_app import reports_api, tasks
 from course_app.dependencies import Query
 
 app = FastAPI(title="Background work")
 app.state.sent = tasks.sent
+app.include_router(reports_api.router)
 
 
 @app.post("/email/{email}")
