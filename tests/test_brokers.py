@@ -5,7 +5,6 @@ notebook that passes with a broker has measured the same table with it.
 """
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from course_app.lab import UvicornProcess
+from course_app.lab import ChildProcess, UvicornProcess
 from course_app.lab import broker as lab_broker
 from tests.support import brokers
 from tests.support.benches import ROOT
@@ -55,8 +54,8 @@ def test_the_lesson_shows_the_same_with_another_broker(
     assert seconds < LIMIT
 
 
-Started = tuple[dict[str, str], Callable[[int], None]]
-"""The environment of a process that is to use a broker, and what sends the broker a signal."""
+Started = tuple[dict[str, str], ChildProcess]
+"""The environment of a process that is to use a broker, and the broker."""
 
 
 @contextmanager
@@ -66,7 +65,7 @@ def valkey() -> Iterator[Started]:
         server = broker.server
         if server is None:
             pytest.skip("there is no Valkey server for this system")
-        yield broker.env, server.send
+        yield broker.env, server
 
 
 @contextmanager
@@ -79,7 +78,7 @@ def packaged(kind: str) -> Iterator[Started]:
         broker = stack.enter_context(start())
         results = broker if kind == "redis" else stack.enter_context(brokers.redis())
         settings = {"COURSE_BROKER": broker.url, "COURSE_RESULTS": results.url}
-        yield {**os.environ, **settings}, broker.process.send
+        yield {**os.environ, **settings}, broker.process
 
 
 STARTS: dict[str, Callable[[], AbstractContextManager[Started]]] = {
@@ -95,10 +94,11 @@ def test_a_dead_broker_is_a_503_within_a_second(
 ) -> None:
     for name in ("COURSE_BROKER", "COURSE_RESULTS", "COURSE_QUEUE"):
         monkeypatch.delenv(name, raising=False)
-    with STARTS[kind]() as (settings, send):
+    with STARTS[kind]() as (settings, broker):
         with api(settings, tmp_path) as client:
             assert ask(client)[0] == 202
-            send(signal.SIGKILL)
+            broker.kill()
+            broker.wait(5)
             for _ in range(3):  # the first finds its connection closed, the next ones get none
                 check_refused(*ask(client))
         with api(settings, tmp_path) as client:  # it has never seen the broker
