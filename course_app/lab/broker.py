@@ -12,6 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from kombu import pools
+from kombu.connection import Connection
+
 from course_app.lab.child_process import (
     ChildError,
     ChildProcess,
@@ -200,12 +203,13 @@ class Broker:
         return f"redis://:{password}@127.0.0.1:{port}/0"
 
     def _remove_queue(self) -> None:
-        from kombu.connection import Connection
-
         with Connection(self.url, connect_timeout=1) as connection:  # type: ignore[no-untyped-call]
             channel = connection.channel()
             channel.queue_delete(self.queue)
             channel.exchange_delete(self.queue)
+            if self.url.startswith("redis"):  # what stands in for a queue and its exchange there
+                for key in list(channel.client.scan_iter(f"*{self.queue}*")):
+                    channel.client.delete(key)
 
 
 class Used:
@@ -221,11 +225,11 @@ class Used:
 def forget(celery: Any) -> None:
     """Close a Celery app's connections and drop what it keeps of its broker and results."""
     with contextlib.suppress(Exception):  # the broker may be gone
-        if celery._pool is not None:
-            celery.amqp.producer_pool.force_close_all()
-            celery.pool.force_close_all()
+        pools.reset()  # type: ignore[no-untyped-call]
     with contextlib.suppress(Exception):
-        celery.backend.result_consumer.stop()
+        consumer = celery.backend.result_consumer
+        consumer.stop()
+        consumer.cancel_for = lambda task: None  # or it complains when a result is let go later
     with contextlib.suppress(Exception):
         celery.backend.client.close()
         celery.backend.client.connection_pool.disconnect()

@@ -4,12 +4,43 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+import httpx
+
+from course_app.lab import recorder
 from course_app.lab.broker import Broker
 from course_app.lab.child_process import ChildProcess
+from course_app.lab.receiver import Receiver
 from course_app.lab.uvicorn_process import UvicornProcess
+
+_receiver: Receiver | None = None
+_subscribed: list[str] = []
+_lock = threading.RLock()
+
+
+def _subscribe(worker: str) -> str:
+    """The address for a worker's spans; the first worker starts the receiver."""
+    global _receiver
+    with _lock:
+        if _receiver is None:
+            _receiver = Receiver(recorder.receive)
+        _subscribed.append(worker)
+        recorder.workers.add(worker)
+        return _receiver.url
+
+
+def _unsubscribe(worker: str) -> None:
+    """The worker is gone; the last one ends the receiver."""
+    global _receiver
+    with _lock:
+        recorder.worker_gone(worker)
+        _subscribed.remove(worker)
+        if not _subscribed and _receiver is not None:
+            _receiver.close()
+            _receiver = None
 
 
 class Worker(ChildProcess):
@@ -31,12 +62,17 @@ class Worker(ChildProcess):
         command = [sys.executable, "-m", "celery", "-A", app, "worker", "--hostname", f"{name}@%h"]
         command += ["--concurrency", str(processes), "--loglevel", "INFO"]
         command += ["--without-mingle", "--without-gossip"]
+        command += ["--include", "course_app.lab.outside.telemetry"]
+        self.worker = name
+        """Its name, as the traces have it."""
+        self._spans: str | None = _subscribe(name)
+        telling = {"COURSE_SPANS": self._spans, "COURSE_WORKER": name}
         super().__init__(
             command,
             f"the worker {name}",
             ready=lambda log: " ready." in log,
             within=20.0,
-            env={**broker.env, **(env or {})},
+            env={**broker.env, **telling, **(env or {})},
             folder=folder,
         )
         broker.close_first(self)
@@ -45,6 +81,16 @@ class Worker(ChildProcess):
         """Kill it and its pool by SIGKILL, as a power cut would."""
         with contextlib.suppress(OSError):
             os.killpg(self.pid, signal.SIGKILL) if hasattr(os, "killpg") else super().kill()
+        with contextlib.suppress(TimeoutError):
+            self.wait(2.0)
+        recorder.worker_gone(self.worker)
+
+    def stop(self, grace: float = 3.0) -> None:
+        super().stop(grace)
+        with _lock:
+            last, self._spans = self._spans, None
+            if last is not None:
+                _unsubscribe(self.worker)
 
 
 class Api(UvicornProcess):
@@ -62,3 +108,11 @@ class Api(UvicornProcess):
     ) -> None:
         super().__init__(app, folder=folder, env=broker.env, name="the API")
         broker.close_first(self)
+
+    def get(self, path: str) -> httpx.Response:
+        """Send a request and wait for the response; raises httpx.HTTPError if none comes."""
+        return httpx.get(self.url + path, trust_env=False)
+
+    def post(self, path: str) -> httpx.Response:
+        """Send a request and wait for the response; raises httpx.HTTPError if none comes."""
+        return httpx.post(self.url + path, trust_env=False)
