@@ -1,8 +1,11 @@
 """A kernel is killed while its workers are busy: nothing of what it has started is left."""
 
+import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,7 +49,7 @@ def test_nothing_is_left_5_seconds_after_the_kernel_is_killed_with_its_workers_b
     monkeypatch.setenv(MARK, mark)
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.delenv("COURSE_BROKER", raising=False)
-    with cells.kernel(tmp_path) as kernel:
+    with cells.kernel(tmp_path) as kernel, nothing_of(mark, temporary):
         shown = kernel.run(START.format(folder=str(folder)), timeout=60)
         assert not shown.error, shown.error
         pid, *started = map(int, shown.text.split())
@@ -61,3 +64,14 @@ def test_nothing_is_left_5_seconds_after_the_kernel_is_killed_with_its_workers_b
         assert becomes(lambda: not marked(mark, temporary), seconds=5), marked(mark, temporary)
         assert becomes(lambda: not list(temporary.glob("course-*")), seconds=1)
         assert time.monotonic() - killed < 5
+
+
+@contextmanager
+def nothing_of(mark: str, folder: Path) -> Iterator[None]:
+    """What is left when the test has failed is ended here."""
+    try:
+        yield
+    finally:
+        for pid in marked(mark, folder):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
