@@ -1,4 +1,4 @@
-"""Work for the processor: the same function, for a background task and for a Celery worker."""
+"""Reports: work for the processor, in a background task or in a Celery worker."""
 
 import time
 
@@ -11,10 +11,14 @@ made: list[int] = []
 """The reports made by this process. Another process has a list of its own."""
 
 
-def make_report(number: int, seconds: float = 1.0) -> str:
-    """Compute for `seconds` of processor time, and note the beginning and the end in the ledger."""
+def make_report(number: int, computing: float = 1.0, waiting: float = 0.0) -> str:
+    """Wait for the figures, compute, and note the beginning and the end in the ledger.
+
+    `waiting` is how many seconds a slow database takes, `computing` the processor time of the rest.
+    """
     write(f"{number} begun")
-    compute(seconds)
+    time.sleep(waiting)
+    compute(computing)
     write(f"{number} done")
     made.append(number)
     return f"report {number}"

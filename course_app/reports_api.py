@@ -12,7 +12,8 @@ from redis.exceptions import RedisError
 from course_app import reports
 from course_app.worker import celery, make_report
 
-Seconds = Annotated[float, Query(gt=0, le=5, description="processor time of the report")]
+Computing = Annotated[float, Query(gt=0, le=5, description="processor time in seconds")]
+Waiting = Annotated[float, Query(ge=0, le=5, description="seconds until the figures are there")]
 NO_ANSWER = (OperationalError, RedisError, BackendError, OSError, RuntimeError)
 """What Celery raises where its broker, or the store of its results, does not answer."""
 WORDS = {"SENT": "waiting", "STARTED": "running", "SUCCESS": "done", "FAILURE": "failed"}
@@ -31,20 +32,25 @@ async def ping() -> dict[str, bool]:
 
 @router.post("/{number}/here", status_code=202)
 def make_here(
-    number: int, background_tasks: BackgroundTasks, seconds: Seconds = 1.0
+    number: int,
+    background_tasks: BackgroundTasks,
+    computing: Computing = 1.0,
+    waiting: Waiting = 0.0,
 ) -> dict[str, int]:
     """Make the report after the response, in this process."""
-    background_tasks.add_task(reports.make_report, number, seconds)
+    background_tasks.add_task(reports.make_report, number, computing, waiting)
     return {"accepted": number}
 
 
 @router.post("/{number}", status_code=202)
-def send_to_worker(number: int, response: Response, seconds: Seconds = 1.0) -> dict[str, str]:
+def send_to_worker(
+    number: int, response: Response, computing: Computing = 1.0, waiting: Waiting = 0.0
+) -> dict[str, str]:
     """Give the report to a worker. A `def` function, because sending waits for the broker."""
     job = uuid()
     try:
         celery.backend.store_result(job, None, "SENT")  # so that an unknown job can be told
-        make_report.apply_async((number, seconds), task_id=job)
+        make_report.apply_async((number, computing, waiting), task_id=job)
     except NO_ANSWER:
         raise HTTPException(
             503, "The broker does not answer, so nothing was accepted. Try again later."

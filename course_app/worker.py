@@ -1,7 +1,7 @@
 """The Celery app: `celery -A course_app.worker worker` starts a worker, on any machine.
 
 The environment says where: COURSE_BROKER, COURSE_RESULTS (a Redis or Valkey broker keeps results
-as well), and COURSE_QUEUE. A job that runs for over 8 seconds would be given to a second worker.
+as well), and COURSE_QUEUE. A job that runs for over 10 seconds would be given to a second worker.
 """
 
 import os
@@ -27,7 +27,7 @@ celery.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_timeout=0.4,  # a dead broker is known at once, not after 19 seconds
     task_publish_retry_policy=BRIEF,
-    broker_transport_options={"visibility_timeout": 8, "unacked_restore_interval": 1, **BRIEF}
+    broker_transport_options={"visibility_timeout": 10, "unacked_restore_interval": 1, **BRIEF}
     | {"unacked_restore_throttle": 1, "socket_connect_timeout": 0.4}
     | {"data_folder_in": FOLDER, "data_folder_out": FOLDER, "control_folder": FOLDER},
     result_backend_transport_options={"retry_policy": BRIEF},

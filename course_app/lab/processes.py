@@ -46,7 +46,7 @@ def _unsubscribe(worker: str) -> None:
 class Worker(ChildProcess):
     """`celery -A APP worker`, with a name of its own and `processes` pool processes.
 
-    It stops with its broker. Raises ChildError if it is not ready after 20 seconds.
+    It stops with its broker. Raises ChildError if it is not ready after `within` seconds.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Worker(ChildProcess):
         *,
         app: str = "course_app.worker",
         processes: int = 1,
+        within: float = 20.0,
         folder: Path | str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
@@ -71,7 +72,7 @@ class Worker(ChildProcess):
             command,
             f"the worker {name}",
             ready=lambda log: " ready." in log,
-            within=20.0,
+            within=within,
             env={**broker.env, **telling, **(env or {})},
             folder=folder,
         )
@@ -111,8 +112,8 @@ class Api(UvicornProcess):
 
     def get(self, path: str) -> httpx.Response:
         """Send a request and wait for the response; raises httpx.HTTPError if none comes."""
-        return httpx.get(self.url + path, trust_env=False)
+        return httpx.get(self.url + path, timeout=60, trust_env=False)
 
     def post(self, path: str) -> httpx.Response:
         """Send a request and wait for the response; raises httpx.HTTPError if none comes."""
-        return httpx.post(self.url + path, trust_env=False)
+        return httpx.post(self.url + path, timeout=60, trust_env=False)
