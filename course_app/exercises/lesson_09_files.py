@@ -12,9 +12,9 @@ from course_app.lab.broker import Broker
 from course_app.lab.child_process import ChildError
 from course_app.lab.processes import Worker
 
-LIMIT = 30.0
+LIMIT = 60.0
 """Seconds that a check may take: it starts three processes, on a machine that may be busy."""
-STARTING = 8.0
+STARTING = 15.0
 """Seconds that each of an answer's processes may take to start."""
 
 
