@@ -25,7 +25,7 @@ def module_of(answer: Any, example: str) -> str:
     """
     if not isinstance(answer, str | Path):
         kind = answer.__name__ if isinstance(answer, type) else type(answer).__name__
-        raise Wrong(f"The answer is the path of a file, such as {example}, and not a {kind}.")
+        raise Wrong(f"The answer is the path of a file, such as {example}. Given was: {kind}.")
     path = Path(answer)
     if path.suffix != ".py" or not path.is_file():
         raise Wrong(f"There is no Python file {path}. Run the cell that writes it.")
