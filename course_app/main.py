@@ -2,7 +2,7 @@
 
 from fastapi import BackgroundTasks, FastAPI
 
-from course_app import jobs, tasks
+from course_app import jobs, reports_api, tasks
 from course_app.dependencies import Query
 
 app = FastAPI(title="Background work")
@@ -32,3 +32,4 @@ def read_sent() -> list[str]:
 
 
 app.include_router(jobs.router)
+app.include_router(reports_api.router)

@@ -86,13 +86,14 @@ class Bench:
     async def finished(self, timeout: float = 30) -> Trace:
         """Wait until no request is in flight, background tasks included; the newest one's Trace.
 
+        While there are workers of the lab, it waits for the jobs that requests gave them as well.
         Raises StillRunning, a TimeoutError, after `timeout` seconds.
         """
         self._must_be_open()
         interrupt.arm(self)
         deadline = time.monotonic() + timeout
         with stoppable(STOPPED):
-            while self._asking or self.server.in_flight:
+            while self._asking or self.server.in_flight or self.recorder.elsewhere:
                 self._must_be_responsive()
                 if time.monotonic() > deadline:
                     raise StillRunning(
@@ -135,7 +136,8 @@ class Bench:
         found = []
         for trace in self.traces:
             request = f"{trace.method} {trace.path}"
-            tasks = [task.name for task in trace.tasks if task.ended is None]
+            tasks = [task.label for task in trace.tasks if task.ended is None]
+            tasks += [f"{job}, for which no worker was free" for job in trace.queued]
             found += [f"{task}, started by {request}" for task in tasks]
             found += [request] * (not trace.finished and not tasks)
         return printable("; ".join(dict.fromkeys(found))) or "nothing that the bench knows of"

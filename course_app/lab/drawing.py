@@ -56,7 +56,7 @@ def draw(trace: Trace, now: float | None = None, *, details: bool = False) -> st
 
     With no `now`, the drawing ends with the last thing that the trace knows.
     """
-    done = trace.finished or now is None
+    done = not trace.running or now is None
     elapsed = latest(trace) if done else max((now or 0) - trace.sent_at, 0.0)
     end = max(elapsed * 1.05 if done else room_to_grow(elapsed), 0.0105)
     rows = list(rows_of(trace, elapsed, LIVE, times=True, details=details))
@@ -72,7 +72,7 @@ def image(trace: Trace) -> str:
     It is the same on every machine, and an untrusted notebook shows it too.
     """
     placed = trace.by_order()
-    end = max(latest(placed), 1.0) * 1.05 + (0 if trace.finished else 0.6)
+    end = max(latest(placed), 1.0) * 1.05 + (0.6 if trace.running else 0)
     rows = list(rows_of(placed, 0.95 * end, PAPER, times=False, details=False))
     bottom = height_of(rows)
     lines = textwrap.wrap(trace.sentence, 58)
@@ -116,7 +116,7 @@ def rows_of(
         color = colors.failed if span.error else colors.faint
         yield Row(span.name, note, span.started, ended, color, span.ended is None, height=5)
     for task in trace.tasks:
-        label = f"{task.name} ({task.where})" if details and task.where else task.name
+        label = f"{task.label} ({task.where})" if details and task.where else task.label
         if task.ended is None:
             note = f"running {elapsed - task.started:.1f} s" if times else "running"
             yield Row(label, note, task.started, elapsed, colors.work, running=True)
@@ -126,6 +126,8 @@ def rows_of(
         else:
             note = f"✕ {task.error}"
             yield Row(label, note, task.started, task.ended, colors.failed, failed=True)
+    for name in trace.queued:
+        yield Row(name, "waits for a worker", elapsed, elapsed, colors.faint, height=0)
     for name in trace.skipped:
         yield Row(name, "did not run", elapsed, elapsed, colors.faint, height=0)
 

@@ -22,6 +22,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Link, SpanContext
 from starlette.background import BackgroundTasks
 
+from course_app.lab.job_runs import LOST, WORKER, Jobs
+from course_app.lab.spans import attribute
 from course_app.lab.story import TASK, Story, tell
 from course_app.lab.trace import Trace
 
@@ -30,6 +32,8 @@ _OWNER = context.create_key("course_app.lab.recorder")
 _recorders: "WeakSet[SpanRecorder]" = WeakSet()
 _providers: "WeakSet[TracerProvider]" = WeakSet()
 _lock = threading.RLock()
+workers: set[str] = set()
+"""The names of the worker processes that send their spans to this process."""
 
 
 class SpanRecorder(SpanProcessor):
@@ -107,6 +111,39 @@ class SpanRecorder(SpanProcessor):
                     story.skipped += tuple(name_of(task.func) for task in waiting)
         self.on_change()
 
+    def receive(self, span: ReadableSpan) -> None:
+        """Take a span of another process, if it belongs to a request of this recorder.
+
+        It may come twice: when it starts, and when it ends.
+        """
+        with _lock:
+            story = self._stories.get(span.context.trace_id)
+            if story is None:
+                return
+            for place, known in enumerate(story.spans):
+                if known.context.span_id == span.context.span_id:
+                    if known.end_time is None:
+                        story.spans[place] = span
+                    break
+            else:
+                story.spans.append(span)
+        self.on_change()
+
+    def worker_gone(self, worker: str) -> None:
+        """The process of this worker has ended: what it was doing will not go on."""
+        with _lock:
+            for story in self._stories.values():
+                for place, span in enumerate(story.spans):
+                    if span.end_time is None and attribute(span, WORKER) == worker:
+                        story.spans[place] = ended(span)
+        self.on_change()
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether a job that a request gave to a broker is not done, and a worker is there."""
+        with _lock:
+            return bool(workers) and any(Jobs(s.spans).open for s in self._stories.values())
+
     def _forget(self) -> None:
         """Make room for one more request. One that is not finished is never forgotten."""
         surplus = len(self._stories) - self._keep + 1
@@ -114,6 +151,32 @@ class SpanRecorder(SpanProcessor):
             done = (trace_id for trace_id, story in self._stories.items() if story.finished)
             for trace_id in list(islice(done, surplus)):
                 del self._stories[trace_id]
+
+
+def receive(span: ReadableSpan) -> None:
+    """Hand a span of another process to the recorder that it belongs to."""
+    for recorder in list(_recorders):
+        recorder.receive(span)
+
+
+def worker_gone(worker: str) -> None:
+    """Tell every recorder that the process of this worker has ended."""
+    workers.discard(worker)
+    for recorder in list(_recorders):
+        recorder.worker_gone(worker)
+
+
+def ended(span: ReadableSpan) -> ReadableSpan:
+    """The same span, ended now and lost."""
+    return ReadableSpan(
+        span.name,
+        span.context,
+        parent=span.parent,
+        kind=span.kind,
+        attributes={**(span.attributes or {}), LOST: True},
+        start_time=span.start_time,
+        end_time=time.time_ns(),
+    )
 
 
 class _Watcher(SpanProcessor):

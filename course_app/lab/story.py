@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
+from course_app.lab.job_runs import Jobs, is_run
+from course_app.lab.spans import attribute, since
 from course_app.lab.trace import AFTER_RESPONSE, Detail, TaskRun, Trace
 
 CALL = "course_app.call"
@@ -69,12 +71,14 @@ def tell(story: Story, now: int) -> Trace:
     if client is None and story.finished and sent is None:
         failure = "the app ended without a complete response"
 
+    jobs = Jobs(story.spans)
     tasks = [task_run(story, span, zero) for span in story.spans if span.name == TASK]
     # What left the ASGI call is what a task raised, if one did.
     raised = None if any(task.error for task in tasks) else story.error_of(call)
     if call is not None and sent is not None:
         before = attribute(call, STATUS) == 500  # then it was raised before the response
         tasks += unspanned_work(story, call, sent, zero, now, None if before else raised)
+    tasks += jobs.runs(zero)
     return Trace(
         method=str(attribute(first, "http.request.method") or ""),
         path=str(attribute(first, "url.path") or ""),
@@ -82,6 +86,7 @@ def tell(story: Story, now: int) -> Trace:
         response=since(zero, answered) if has_response else None,
         tasks=tuple(tasks),
         skipped=story.skipped,
+        queued=jobs.queued,
         details=tuple(details(story, zero)),
         failure=str(failure) if failure else None,
         error=None if any(task.error for task in tasks) else raised,
@@ -122,7 +127,8 @@ def unspanned_work(
 def details(story: Story, zero: int) -> Iterator[Detail]:
     """Every other span: what FastAPI did before the response, and the learner's own spans."""
     for span in story.spans[1:]:
-        if span.kind is not SpanKind.SERVER and span.name not in (CALL, TASK):
+        shown_otherwise = span.name in (CALL, TASK) or is_run(span)
+        if span.kind is not SpanKind.SERVER and not shown_otherwise:
             name = f"{span.name.removeprefix('fastapi.')} {function_of(span)}".strip()
             started = since(zero, span.start_time) or 0.0
             yield Detail(name, started, since(zero, span.end_time), story.error_of(span))
@@ -137,12 +143,3 @@ def sent_at(call: ReadableSpan | None) -> int | None:
     """When the response had been handed to the transport, in nanoseconds since the epoch."""
     events = call.events if call is not None else ()
     return next((event.timestamp for event in events if event.name == SENT), None)
-
-
-def attribute(span: ReadableSpan | None, name: str) -> object:
-    return (span.attributes or {}).get(name) if span is not None else None
-
-
-def since(zero: int, moment: int | None) -> float | None:
-    """Nanoseconds since the epoch as seconds since `zero`."""
-    return None if moment is None else (moment - zero) / 1e9

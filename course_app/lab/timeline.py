@@ -79,7 +79,7 @@ class Timeline:
         except Exception as error:  # Jupyter would drop it, and the picture would stand still
             self._picture.value = f"<p>The picture cannot be drawn: {escape(repr(error))}</p>"
             return False
-        return any(not trace.finished for trace in traces)
+        return any(trace.running for trace in traces)
 
 
 def page(traces: list[Trace], now: float, closed: str, *, details: bool) -> str:

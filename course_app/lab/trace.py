@@ -23,6 +23,18 @@ class TaskRun:
     """None, or the exception as "ValueError: no such address"."""
     where: str | None = None
     """The string "event loop", "worker thread", or None where it is not known."""
+    worker: str | None = None
+    """The name of the worker process that ran it; None if the app's own process did."""
+
+    @property
+    def label(self) -> str:
+        """The name, with the worker's if there is one."""
+        return self.name if self.worker is None else f"{self.name} on {self.worker}"
+
+    def replaces(self, failed: "TaskRun") -> bool:
+        """Whether it is a worker's later, successful run of the same function."""
+        same = self.worker is not None and self.name == failed.name
+        return same and self.started > failed.started and self.error is None
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,8 @@ class Trace:
     """The tasks that started, in start order."""
     skipped: tuple[str, ...] = ()
     """Names of the tasks that did not run, because one before them raised."""
+    queued: tuple[str, ...] = ()
+    """Names of the jobs that were given to a broker, and that no worker has begun."""
     details: tuple[Detail, ...] = ()
     failure: str | None = None
     """Why no response came, or None."""
@@ -58,6 +72,11 @@ class Trace:
     """True once the server is done with the request, background tasks included."""
     sent_at: float = 0.0
     """When the request was sent, in seconds since the epoch; only a live drawing needs it."""
+
+    @property
+    def running(self) -> bool:
+        """Whether anything that has begun goes on, in the app or in a worker process."""
+        return not self.finished or any(task.ended is None for task in self.tasks)
 
     @property
     def ends(self) -> tuple[TaskRun | None, ...]:
@@ -89,7 +108,7 @@ class Trace:
 
     def _sentence(self) -> str:
         ends = self.ends
-        running = [task.name for task in self.tasks if task.ended is None]
+        running = [task.label for task in self.tasks if task.ended is None]
         failed = [task for task in self.tasks if task.error is not None]
         if self.failure is not None:
             return f"No response: {closed(self.failure)}"
@@ -98,9 +117,15 @@ class Trace:
         if running:
             verb = "is" if len(running) == 1 else "are"
             return f"The response arrived; {listed(running)} {verb} still running."
+        if self.queued:
+            verb = "waits" if len(self.queued) == 1 else "wait"
+            return f"The response arrived; {listed(self.queued)} {verb} for a worker."
+        if again := [t.label for t in self.tasks if failed and t.replaces(failed[0])]:
+            what = f"{failed[0].label} failed, because {closed(failed[0].error)}"
+            return f"The client has its {self.status}; {what} {again[-1]} finished."
         if failed:
             rest = f" {listed(self.skipped)} did not run." if self.skipped else ""
-            what = f"{failed[0].name} failed: {closed(failed[0].error)}"
+            what = f"{failed[0].label} failed: {closed(failed[0].error)}"
             return f"The client has its {self.status}; then {what}{rest}"
         if self.error is not None and self.status == 500:
             return f"The app raised {closed(self.error)} The client got {self.status}."
@@ -110,9 +135,9 @@ class Trace:
             rest = "No background task ran." if self.finished else "The app is not done yet."
             return f"The response arrived. {rest}"
         if self.response_first:
-            names = listed([task.name for task in self.tasks])
+            names = listed([task.label for task in self.tasks])
             return f"The response arrived first; {names} finished after it."
-        early = [task.name for task in ends[: ends.index(None)] if task is not None]
+        early = [task.label for task in ends[: ends.index(None)] if task is not None]
         return f"{listed(early)} finished before the client had read the response."
 
     def __str__(self) -> str:
@@ -123,14 +148,15 @@ class Trace:
                 rows.append((str(place), f"response {self.status} arrived"))
             else:
                 how = "finished" if task.error is None else f"failed: {task.error}"
-                rows.append((str(place), f"{task.name} {how}"))
+                rows.append((str(place), f"{task.label} {how}"))
         if self.failure is not None:
             rows.append(("-", f"no response: {self.failure}"))
         elif None not in self.ends:
             rows.append(("-", "no response yet"))
         elif self.error is not None:
             rows.append(("-", f"the app raised {self.error}"))
-        rows += [("-", f"{t.name} is still running") for t in self.tasks if t.ended is None]
+        rows += [("-", f"{t.label} is still running") for t in self.tasks if t.ended is None]
+        rows += [("-", f"{name} waits for a worker") for name in self.queued]
         rows += [("-", f"{name} did not run") for name in self.skipped]
         heading = printable(f"{self.method} {self.path}")
         return "\n".join([heading, *(f"  {place}  {printable(text)}" for place, text in rows)])
