@@ -103,7 +103,8 @@ def error_of(report: Any) -> str:
         lines = crash.message.strip().splitlines()
     else:
         lines = [li[1:].strip() for li in str(report.longrepr).splitlines() if li[:2] == "E "][-1:]
-    return str(lines[0])[:200] if lines else "an error without words"
+    first = str(lines[0]) if lines else "an error without words"
+    return first.replace("AssertionError: assert ", "assert ", 1)[:200]
 
 
 def ended(pid: int, deadline: float) -> bool:
