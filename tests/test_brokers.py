@@ -5,6 +5,7 @@ notebook that passes with a broker has measured the same table with it.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -106,6 +107,20 @@ def test_a_dead_broker_is_a_503_within_a_second(
                 check_refused(*ask(client))
 
 
+@pytest.mark.parametrize("kind", STARTS)
+def test_a_broker_that_hangs_is_a_503_within_two_seconds(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It still has its connections, but takes nothing from them: no 202 for what it has not got."""
+    for name in ("COURSE_BROKER", "COURSE_RESULTS", "COURSE_QUEUE"):
+        monkeypatch.delenv(name, raising=False)
+    with STARTS[kind]() as (settings, broker), api(settings, tmp_path) as client:
+        assert ask(client)[0] == 202
+        broker.send(signal.SIGSTOP)
+        for _ in range(3):
+            check_refused(*ask(client), within=2)
+
+
 @contextmanager
 def api(settings: dict[str, str], folder: Path) -> Iterator[httpx.Client]:
     """A client of the finished app, which serves in a process of its own."""
@@ -123,7 +138,7 @@ def ask(client: httpx.Client) -> tuple[int, str, float]:
     return answer.status_code, answer.text, time.monotonic() - begun
 
 
-def check_refused(status: int, text: str, seconds: float) -> None:
+def check_refused(status: int, text: str, seconds: float, within: float = 1) -> None:
     assert status == 503
     assert "The broker does not answer" in text
-    assert seconds < 1
+    assert seconds < within

@@ -12,7 +12,7 @@ import httpx
 
 from course_app.lab import recorder
 from course_app.lab.broker import Broker
-from course_app.lab.child_process import ChildProcess
+from course_app.lab.child_process import ChildProcess, remove_folder, temporary_folder
 from course_app.lab.receiver import Receiver
 from course_app.lab.uvicorn_process import UvicornProcess
 
@@ -67,7 +67,12 @@ class Worker(ChildProcess):
         self.worker = name
         """Its name, as the traces have it."""
         self._spans: str | None = _subscribe(name)
-        telling = {"COURSE_SPANS": self._spans, "COURSE_WORKER": name}
+        self._temporary = temporary_folder("course-worker-")  # a killed pool leaves its files
+        telling = {
+            "TMPDIR": str(self._temporary),
+            "COURSE_SPANS": self._spans,
+            "COURSE_WORKER": name,
+        }
         super().__init__(
             command,
             f"the worker {name}",
@@ -88,6 +93,7 @@ class Worker(ChildProcess):
 
     def stop(self, grace: float = 3.0) -> None:
         super().stop(grace)
+        remove_folder(self._temporary)
         with _lock:
             last, self._spans = self._spans, None
             if last is not None:
