@@ -27,9 +27,9 @@ api = Api(broker, folder={folder!r})
 ledger = Path({folder!r}, "outbox", "reports.txt")
 with httpx.Client(base_url=api.url, trust_env=False) as client:
     for number in range(8):
-        answer = client.post(f"/reports/{{number}}", params={{"seconds": 5}})
+        answer = client.post(f"/reports/{{number}}", params={{"computing": 5}})
         assert answer.status_code == 202, answer.text
-    client.post("/reports/8/here", params={{"seconds": 5}})
+    client.post("/reports/8/here", params={{"computing": 5}})
 deadline = time.monotonic() + 20
 while not ledger.exists() or ledger.read_text().count("begun") < 5:
     assert time.monotonic() < deadline, [worker.log for worker in workers]

@@ -31,7 +31,7 @@ SECONDS = 1.0
 SEND = f"""
 import json, sys, httpx
 with httpx.Client(base_url=sys.argv[1], trust_env=False) as client:
-    answers = [client.post(f"/reports/{{n}}", params={{"seconds": {SECONDS}}}) for n in {REPORTS}]
+    answers = [client.post(f"/reports/{{n}}", params={{"computing": {SECONDS}}}) for n in {REPORTS}]
     print(json.dumps([[answer.status_code, answer.headers["Location"]] for answer in answers]))
 """
 WAIT = """

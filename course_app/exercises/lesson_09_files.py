@@ -12,9 +12,9 @@ from course_app.lab.broker import Broker
 from course_app.lab.child_process import ChildError
 from course_app.lab.processes import Worker
 
-LIMIT = 30.0
+LIMIT = 60.0
 """Seconds that a check may take: it starts three processes, on a machine that may be busy."""
-STARTING = 8.0
+STARTING = 15.0
 """Seconds that each of an answer's processes may take to start."""
 
 
@@ -25,7 +25,7 @@ def module_of(answer: Any, example: str) -> str:
     """
     if not isinstance(answer, str | Path):
         kind = answer.__name__ if isinstance(answer, type) else type(answer).__name__
-        raise Wrong(f"The answer is the path of a file, such as {example}, and not a {kind}.")
+        raise Wrong(f"The answer is the path of a file, such as {example}. Given was: {kind}.")
     path = Path(answer)
     if path.suffix != ".py" or not path.is_file():
         raise Wrong(f"There is no Python file {path}. Run the cell that writes it.")

@@ -33,6 +33,8 @@ NAMES = {
     "filesystem": "a folder",
     "elsewhere": "the server that COURSE_BROKER names",
 }
+NOBODY = "redis://127.0.0.1:9/0"
+"""An address where no broker is: what a Celery app is left with when its broker is closed."""
 ATTEMPTS = 3
 """How often a server is started: another process may take the free port first."""
 
@@ -220,6 +222,8 @@ class Used:
 
     def close(self) -> None:
         forget(self._celery)
+        for name in ("broker_url", "broker_write_url", "broker_read_url", "result_backend"):
+            self._celery.conf[name] = NOBODY  # a server elsewhere goes on, but not for this app
 
 
 def forget(celery: Any) -> None:

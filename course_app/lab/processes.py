@@ -16,6 +16,7 @@ from course_app.lab.child_process import ChildProcess, remove_folder, temporary_
 from course_app.lab.receiver import Receiver
 from course_app.lab.uvicorn_process import UvicornProcess
 
+OUTSIDE = Path(__file__).with_name("outside")
 _receiver: Receiver | None = None
 _subscribed: list[str] = []
 _lock = threading.RLock()
@@ -56,23 +57,21 @@ class Worker(ChildProcess):
         *,
         app: str = "course_app.worker",
         processes: int = 1,
-        within: float = 20.0,
+        within: float = 40.0,
         folder: Path | str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
         command = [sys.executable, "-m", "celery", "-A", app, "worker", "--hostname", f"{name}@%h"]
         command += ["--concurrency", str(processes), "--loglevel", "INFO"]
         command += ["--without-mingle", "--without-gossip"]
-        command += ["--include", "course_app.lab.outside.telemetry"]
+        command += ["--include", "worker_spans"]
         self.worker = name
         """Its name, as the traces have it."""
         self._spans: str | None = _subscribe(name)
         self._temporary = temporary_folder("course-worker-")  # a killed pool leaves its files
-        telling = {
-            "TMPDIR": str(self._temporary),
-            "COURSE_SPANS": self._spans,
-            "COURSE_WORKER": name,
-        }
+        path = os.pathsep.join(filter(None, [str(OUTSIDE), os.environ.get("PYTHONPATH")]))
+        telling = {"COURSE_SPANS": self._spans, "COURSE_WORKER": name, "PYTHONPATH": path}
+        telling["TMPDIR"] = str(self._temporary)
         super().__init__(
             command,
             f"the worker {name}",
@@ -103,7 +102,7 @@ class Worker(ChildProcess):
 class Api(UvicornProcess):
     """The finished app, or another one, served by uvicorn; it stops with its broker.
 
-    Raises ChildError if it does not start within 15 seconds.
+    Raises ChildError if it does not start within 40 seconds.
     """
 
     def __init__(
@@ -113,7 +112,7 @@ class Api(UvicornProcess):
         *,
         folder: Path | str | None = None,
     ) -> None:
-        super().__init__(app, folder=folder, env=broker.env, name="the API")
+        super().__init__(app, folder=folder, env=broker.env, name="the API", within=40.0)
         broker.close_first(self)
 
     def get(self, path: str) -> httpx.Response:

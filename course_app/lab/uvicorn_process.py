@@ -16,7 +16,7 @@ class UvicornProcess(ChildProcess):
 
     `graceful` is uvicorn's --timeout-graceful-shutdown in seconds: how long it waits for open
     requests and their tasks when it is told to end. None waits for as long as they take. Raises
-    ChildError if the app does not start within 15 seconds.
+    ChildError if the app does not start within `within` seconds.
     """
 
     def __init__(
@@ -28,6 +28,7 @@ class UvicornProcess(ChildProcess):
         options: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         name: str = "uvicorn",
+        within: float = 15.0,
     ) -> None:
         command = [sys.executable, "-m", "uvicorn", app, "--host", "127.0.0.1", "--port", "0"]
         command += ["--loop", "asyncio", "--workers", str(workers)]
@@ -41,6 +42,7 @@ class UvicornProcess(ChildProcess):
             ),
             env={**(os.environ if env is None else env), "PYTHONDONTWRITEBYTECODE": "1"},
             folder=folder,
+            within=within,
         )
         found = ADDRESS.search(self.log)
         self.url = found[1] if found else ""

@@ -1,4 +1,4 @@
-"""Loaded by a Celery worker of the lab: tells the kernel, by OTLP over HTTP, what each job does.
+"""Loaded by a worker of the lab: tells the kernel, by OTLP over HTTP, what each job does.
 
 A job's trace goes on in the worker: the span of its run is a child of the span that sent it.
 COURSE_SPANS is the kernel's address for spans, COURSE_WORKER the worker's name.
