@@ -130,7 +130,7 @@ def test_a_killed_worker_loses_no_job_and_a_killed_api_loses_its_background_task
 
 
 def test_a_worker_that_does_not_start_says_why(broker: Broker) -> None:
-    with pytest.raises(ChildError, match="No module named 'no_such_module'"):
+    with pytest.raises(ChildError, match="The module no_such_module was not found"):
         Worker(broker, app="no_such_module")
     with pytest.raises(ChildError, match=r"the worker ada was not ready after 0\.3 seconds"):
         Worker(broker, within=0.3)

@@ -25,6 +25,10 @@ def broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
         yield opened
 
 
+def ledger() -> str:
+    return reports.LEDGER.read_text() if reports.LEDGER.exists() else ""
+
+
 def timed(api: Api, path: str) -> tuple[httpx.Response, float]:
     begun = time.monotonic()
     return api.post(path), time.monotonic() - begun
@@ -56,8 +60,8 @@ def test_the_background_task_makes_the_same_report(broker: Broker) -> None:
     api = Api(broker)
     response = api.post("/reports/7/here?computing=0.01")
     assert (response.status_code, response.json()) == (202, {"accepted": 7})
-    assert becomes(lambda: "7 done" in reports.LEDGER.read_text())
-    assert reports.LEDGER.read_text() == "7 begun\n7 done\n"
+    assert becomes(lambda: "7 done" in ledger())
+    assert ledger() == "7 begun\n7 done\n"
 
 
 def test_a_dead_broker_is_a_503_within_a_second_and_a_living_one_is_found_again(
@@ -98,4 +102,4 @@ def test_the_worker_module_is_short_and_runs_the_very_function() -> None:
     assert worker.celery.conf.task_reject_on_worker_lost
     assert worker.celery.conf.worker_prefetch_multiplier == 1
     limit = worker.celery.conf.broker_transport_options["visibility_timeout"]
-    assert 5 + 5 <= limit  # the longest report that the app accepts, computing and waiting
+    assert limit >= 5 + 5  # the longest report that the app accepts, computing and waiting

@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -47,7 +46,8 @@ def _unsubscribe(worker: str) -> None:
 class Worker(ChildProcess):
     """`celery -A APP worker`, with a name of its own and `processes` pool processes.
 
-    It stops with its broker. Raises ChildError if it is not ready after `within` seconds.
+    If it is `traced`, its jobs appear in the traces of the requests that sent them. It stops with
+    its broker. Raises ChildError if it is not ready after `within` seconds.
     """
 
     def __init__(
@@ -57,27 +57,29 @@ class Worker(ChildProcess):
         *,
         app: str = "course_app.worker",
         processes: int = 1,
+        traced: bool = True,
         within: float = 40.0,
         folder: Path | str | None = None,
-        env: Mapping[str, str] | None = None,
     ) -> None:
         command = [sys.executable, "-m", "celery", "-A", app, "worker", "--hostname", f"{name}@%h"]
         command += ["--concurrency", str(processes), "--loglevel", "INFO"]
         command += ["--without-mingle", "--without-gossip"]
-        command += ["--include", "worker_spans"]
         self.worker = name
         """Its name, as the traces have it."""
-        self._spans: str | None = _subscribe(name)
         self._temporary = temporary_folder("course-worker-")  # a killed pool leaves its files
-        path = os.pathsep.join(filter(None, [str(OUTSIDE), os.environ.get("PYTHONPATH")]))
-        telling = {"COURSE_SPANS": self._spans, "COURSE_WORKER": name, "PYTHONPATH": path}
-        telling["TMPDIR"] = str(self._temporary)
+        env = {**broker.env, "TMPDIR": str(self._temporary)}
+        self._traced = traced
+        if traced:
+            command += ["--include", "worker_spans"]
+            path = filter(None, [str(OUTSIDE), os.environ.get("PYTHONPATH")])
+            env |= {"COURSE_SPANS": _subscribe(name), "COURSE_WORKER": name}
+            env["PYTHONPATH"] = os.pathsep.join(path)
         super().__init__(
             command,
             f"the worker {name}",
             ready=lambda log: " ready." in log,
             within=within,
-            env={**broker.env, **telling, **(env or {})},
+            env=env,
             folder=folder,
         )
         broker.close_first(self)
@@ -88,14 +90,15 @@ class Worker(ChildProcess):
             os.killpg(self.pid, signal.SIGKILL) if hasattr(os, "killpg") else super().kill()
         with contextlib.suppress(TimeoutError):
             self.wait(2.0)
-        recorder.worker_gone(self.worker)
+        if self._traced:
+            recorder.worker_gone(self.worker)
 
     def stop(self, grace: float = 3.0) -> None:
         super().stop(grace)
         remove_folder(self._temporary)
         with _lock:
-            last, self._spans = self._spans, None
-            if last is not None:
+            traced, self._traced = self._traced, False
+            if traced:
                 _unsubscribe(self.worker)
 
 
