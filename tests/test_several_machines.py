@@ -1,9 +1,10 @@
 """Broker, API and two workers on machines of their own, and a cable taken out in the middle.
 
-Redis gives a job out again when nobody has said for 8 seconds (`visibility_timeout`) that it is
-done. RabbitMQ does it when the worker's heartbeats stay away: after two of them, which it is told
-here to expect every 2 seconds, and every 60 by default. Redis is the quicker one to test with, as
-it starts in a moment; the end of the test is the same for both.
+The broker is Redis, which starts in a moment, RabbitMQ in 5 seconds. Redis gives a job out again
+when nobody has said within the `visibility_timeout` that it is done. RabbitMQ does so when it has
+missed two heartbeats of the worker, which it expects every 60 seconds unless its settings say less:
+with `heartbeat = 2` all was done 6 seconds after the cable was out, as with Redis and a timeout of
+4; with its own settings, the job of the worker that was cut off still waited after 50.
 """
 
 import json
@@ -48,32 +49,15 @@ print(json.dumps([[state["status"], state["result"]] for state in states]))
 REACH = "import socket, sys; socket.create_connection((sys.argv[1], 8000), 0.5)"
 
 
-@contextmanager
-def redis_alone(broker: namespaces.Machine) -> Iterator[dict[str, str]]:
-    with brokers.redis(broker.address, broker.inside) as redis:
-        yield {"COURSE_BROKER": redis.url, "COURSE_RESULTS": redis.url}
-
-
-@contextmanager
-def rabbitmq_and_redis(broker: namespaces.Machine) -> Iterator[dict[str, str]]:
-    with (
-        brokers.rabbitmq(broker.address, broker.inside, more="heartbeat = 2\n") as rabbitmq,
-        brokers.redis(broker.address, broker.inside) as redis,
-    ):
-        yield {"COURSE_BROKER": rabbitmq.url, "COURSE_RESULTS": redis.url}
-
-
-STARTS = {"redis": redis_alone, "rabbitmq": rabbitmq_and_redis}
-
-
-@pytest.mark.parametrize("kind", STARTS)
-def test_every_job_is_done_although_a_worker_loses_its_network(kind: str, tmp_path: Path) -> None:
-    if missing := brokers.KINDS[kind][1]() or brokers.redis_missing():
-        pytest.skip(missing)
+def test_every_job_is_done_although_a_worker_loses_its_network(tmp_path: Path) -> None:
+    if brokers.redis_missing():
+        pytest.skip(brokers.redis_missing())
     begun = time.monotonic()
     with ExitStack() as stack:
         machines = stack.enter_context(namespaces.network("broker", "api", "alpha", "beta"))
-        settings = stack.enter_context(STARTS[kind](machines["broker"]))
+        broker = machines["broker"]
+        redis = stack.enter_context(brokers.redis(broker.address, broker.inside))
+        settings = {"COURSE_BROKER": redis.url, "COURSE_RESULTS": redis.url}
         api = stack.enter_context(serve(machines["api"], settings, tmp_path))
         workers = {
             name: stack.enter_context(work(machines[name], settings, tmp_path))

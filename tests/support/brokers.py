@@ -57,17 +57,15 @@ def redis(address: str = "127.0.0.1", inside: Sequence[str] = ()) -> Iterator[Br
 
 
 @contextmanager
-def rabbitmq(
-    address: str = "127.0.0.1", inside: Sequence[str] = (), more: str = ""
-) -> Iterator[Broker]:
+def rabbitmq(address: str = "127.0.0.1", inside: Sequence[str] = ()) -> Iterator[Broker]:
     """A RabbitMQ with nothing from the machine's own configuration, listening on `address` alone.
 
     Its cookie, data and logs are in a folder of its own, and so is its port mapper, epmd: both
-    listen on loopback, and end with it. `inside` is as for `redis`; `more` are lines of settings.
+    listen on loopback, and end with it. `inside` is as for `redis`.
     """
     folder, (port, distribution, mapper) = temporary_folder("course-rabbitmq-"), free_ports(3)
     settings = folder / "rabbitmq.conf"
-    settings.write_text(f"listeners.tcp.1 = {address}:{port}\nloopback_users = none\n{more}")
+    settings.write_text(f"listeners.tcp.1 = {address}:{port}\nloopback_users = none\n")
     (folder / "plugins").write_text("[].\n")
     environment = {
         name: value
