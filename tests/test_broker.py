@@ -212,6 +212,27 @@ def test_a_closed_broker_is_a_dead_one_for_the_app_that_used_it() -> None:
         celery.send_task("nobody", ignore_result=True)
 
 
+def test_a_closed_broker_is_dead_also_where_its_server_lives_on(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kombu.exceptions import OperationalError
+
+    monkeypatch.setenv("COURSE_BROKER", broker.url)
+    celery = Celery("test", set_as_current=False)
+    with Broker() as first:
+        first.use(celery)
+    with pytest.raises(OperationalError):
+        celery.send_task("nobody", ignore_result=True, retry=False)
+    second = Broker()
+    second.use(celery)
+    with Broker() as third:
+        third.use(celery)
+        second.close()
+        celery.send_task("nobody", ignore_result=True)
+        with client(broker.url) as server:
+            assert server.llen(third.queue) == 1
+
+
 def test_a_server_that_died_does_not_keep_the_broker_from_closing() -> None:
     celery = Celery("test", set_as_current=False)
     with nothing_left_behind(), Broker() as broker:

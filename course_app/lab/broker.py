@@ -33,8 +33,8 @@ NAMES = {
     "filesystem": "a folder",
     "elsewhere": "the server that COURSE_BROKER names",
 }
-NOBODY = "redis://127.0.0.1:9/0"
-"""An address where no broker is: what a Celery app is left with when its broker is closed."""
+NOWHERE = "redis://127.0.0.1:1/0"
+"""An address where no broker answers."""
 ATTEMPTS = 3
 """How often a server is started: another process may take the free port first."""
 
@@ -130,7 +130,7 @@ class Broker:
         for name in ("data_folder_in", "data_folder_out", "control_folder"):
             options[name] = str(self._folder or "")
         celery.set_default()  # the server's threads look for its tasks there
-        self._closing.append(Used(celery))
+        self._closing.append(Used(celery, self.queue))
         with celery.producer_or_acquire() as producer:  # the first message takes its time
             celery.amqp.queues[self.queue](producer.channel).declare()
 
@@ -217,13 +217,15 @@ class Broker:
 class Used:
     """A Celery app that sends to a broker, until it is closed."""
 
-    def __init__(self, celery: Any) -> None:
-        self._celery = celery
+    def __init__(self, celery: Any, queue: str) -> None:
+        self._celery, self._queue = celery, queue
 
     def close(self) -> None:
-        forget(self._celery)
-        for name in ("broker_url", "broker_write_url", "broker_read_url", "result_backend"):
-            self._celery.conf[name] = NOBODY  # a server elsewhere goes on, but not for this app
+        """Leave the app without a broker, unless it has another one by now."""
+        if self._celery.conf.task_default_queue == self._queue:
+            forget(self._celery)
+            for name in ("broker_url", "broker_write_url", "broker_read_url", "result_backend"):
+                setattr(self._celery.conf, name, NOWHERE)
 
 
 def forget(celery: Any) -> None:
