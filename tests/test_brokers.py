@@ -5,6 +5,7 @@ notebook that passes with a broker has measured the same table with it.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
+import nbformat
 import pytest
 
 from course_app.lab import ChildProcess, UvicornProcess
@@ -53,6 +55,29 @@ def test_the_lesson_shows_the_same_with_another_broker(
     assert "skipped" not in done.stdout
     print(f"{notebook} with {kind}: {seconds:.0f} s")
     assert seconds < LIMIT
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=["learner", "solved"])
+def test_the_crash_table_which_nbval_compares_says_what_was_lost(notebook: str) -> None:
+    cells = nbformat.read(ROOT / notebook, as_version=4).cells  # type: ignore[no-untyped-call]
+    tables = [
+        (cell.metadata, output.text)
+        for cell in cells
+        for output in cell.get("outputs", [])
+        if "BackgroundTasks  " in output.get("text", "") and "lost" in output.text
+    ]
+    ((metadata, table),) = tables
+    assert not metadata.get("tags"), "a tag can keep nbval from comparing it"
+    head, *lines = table.splitlines()
+    names = re.split(r"\s{2,}", head.strip())
+    rows = {
+        name: dict(zip(names, map(int, counts), strict=True))
+        for name, *counts in map(str.split, lines)
+    }
+    assert rows["BackgroundTasks"]["lost"] > 0
+    assert rows["Celery"]["lost"] == 0
+    for row in rows.values():
+        assert row["sent"] == row["done"] + row["lost"]
 
 
 Started = tuple[dict[str, str], ChildProcess]
