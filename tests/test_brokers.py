@@ -7,6 +7,7 @@ notebook that passes with a broker has measured the same table with it.
 import os
 import re
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -125,15 +126,13 @@ def test_a_dead_broker_is_a_503_within_a_second(
             assert ask(client)[0] == 202
             broker.kill()
             broker.wait(5)
-            for _ in range(3):  # the first finds its connection closed, the next ones get none
-                check_refused(*ask(client))
+            check_refused(client)
         with api(settings, tmp_path) as client:  # it has never seen the broker
-            for _ in range(3):
-                check_refused(*ask(client))
+            check_refused(client)
 
 
 @pytest.mark.parametrize("kind", STARTS)
-def test_a_broker_that_hangs_is_a_503_within_two_seconds(
+def test_a_broker_that_hangs_is_a_503_within_a_second(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It still has its connections, but takes nothing from them: no 202 for what it has not got."""
@@ -142,8 +141,7 @@ def test_a_broker_that_hangs_is_a_503_within_two_seconds(
     with STARTS[kind]() as (settings, broker), api(settings, tmp_path) as client:
         assert ask(client)[0] == 202
         broker.send(signal.SIGSTOP)
-        for _ in range(3):
-            check_refused(*ask(client), within=2)
+        check_refused(client)
 
 
 @contextmanager
@@ -163,7 +161,11 @@ def ask(client: httpx.Client) -> tuple[int, str, float]:
     return answer.status_code, answer.text, time.monotonic() - begun
 
 
-def check_refused(status: int, text: str, seconds: float, within: float = 1) -> None:
-    assert status == 503
-    assert "The broker does not answer" in text
-    assert seconds < within
+def check_refused(client: httpx.Client) -> None:
+    """Ask three times: the first finds its connection closed, or has modules to import."""
+    answers = [ask(client) for _ in range(3)]
+    for status, text, seconds in answers:
+        assert status == 503
+        assert "The broker does not answer" in text
+        assert seconds < 5  # Celery's default is 19
+    assert statistics.median(seconds for _, _, seconds in answers) < 1
