@@ -50,7 +50,7 @@ def send_to_worker(
     job = uuid()
     try:
         celery.backend.store_result(job, None, "SENT")  # so that an unknown job can be told
-        make_report.apply_async((number, computing, waiting), task_id=job)
+        make_report.apply_async((number, computing, waiting), task_id=job, confirm_timeout=0.2)
     except NO_ANSWER:
         raise HTTPException(
             503, "The broker does not answer, so nothing was accepted. Try again later."

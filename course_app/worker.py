@@ -29,6 +29,7 @@ celery.conf.update(
     task_publish_retry_policy=BRIEF,
     broker_transport_options={"visibility_timeout": 10, "unacked_restore_interval": 1, **BRIEF}
     | {"unacked_restore_throttle": 1, "socket_connect_timeout": 0.4}
+    | {"confirm_publish": True}  # RabbitMQ: a job is sent when the broker says that it has it
     | {"data_folder_in": FOLDER, "data_folder_out": FOLDER, "control_folder": FOLDER},
     result_backend_transport_options={"retry_policy": BRIEF},
     redis_socket_connect_timeout=0.4,

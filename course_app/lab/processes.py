@@ -11,7 +11,7 @@ import httpx
 
 from course_app.lab import recorder
 from course_app.lab.broker import Broker
-from course_app.lab.child_process import ChildProcess
+from course_app.lab.child_process import ChildProcess, remove_folder, temporary_folder
 from course_app.lab.receiver import Receiver
 from course_app.lab.uvicorn_process import UvicornProcess
 
@@ -66,7 +66,8 @@ class Worker(ChildProcess):
         command += ["--without-mingle", "--without-gossip"]
         self.worker = name
         """Its name, as the traces have it."""
-        env = broker.env
+        self._temporary = temporary_folder("course-worker-")  # a killed pool leaves its files
+        env = {**broker.env, "TMPDIR": str(self._temporary)}
         self._traced = traced
         if traced:
             command += ["--include", "worker_spans"]
@@ -94,6 +95,7 @@ class Worker(ChildProcess):
 
     def stop(self, grace: float = 3.0) -> None:
         super().stop(grace)
+        remove_folder(self._temporary)
         with _lock:
             traced, self._traced = self._traced, False
             if traced:

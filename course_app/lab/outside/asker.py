@@ -27,12 +27,23 @@ class Client:
 
     async def get(self) -> None:
         """Return when the response has been read; raises OSError or EOFError if none comes."""
-        connection = self._idle.pop() if self._idle else None
-        reader, writer = connection or await asyncio.open_connection(*self._address)
-        writer.write(self._request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]
-        await reader.readexactly(int(length))
+        while self._idle:
+            try:
+                await self._ask(*self._idle.pop())
+            except (OSError, EOFError):
+                continue  # the server has closed it, as nobody had used it for a while
+            return
+        await self._ask(*await asyncio.open_connection(*self._address))
+
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            writer.write(self._request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]
+            await reader.readexactly(int(length))
+        except (OSError, EOFError):
+            writer.close()
+            raise
         self._idle.append((reader, writer))
 
 
