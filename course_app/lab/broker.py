@@ -1,6 +1,7 @@
 """The broker that jobs travel through: one that is told to it, or one that it starts."""
 
 import contextlib
+import gc
 import importlib.util
 import os
 import secrets
@@ -65,6 +66,7 @@ class Broker:
         """The server that was started, or None."""
         self._folder: Path | None = None
         self._closing: list[Any] = []
+        self._closed = False
         elsewhere = os.environ.get("COURSE_BROKER")
         try:
             if elsewhere:
@@ -100,8 +102,10 @@ class Broker:
         return self.kind != "filesystem"
 
     def close_first(self, user: Any) -> None:
-        """Have `close` close or stop this one before it removes the queue."""
+        """Have `close` stop this one before it removes the queue; at once, if it is closed."""
         self._closing.append(user)
+        if self._closed:
+            self.close()
 
     def use(self, celery: Any) -> None:
         """Let a Celery app of this process send its jobs here; its traces go on in the workers.
@@ -136,6 +140,7 @@ class Broker:
 
     def close(self) -> None:
         """Stop the workers, remove the queue, and stop the server if this broker started one."""
+        self._closed = True
         for user in self._closing:
             if isinstance(user, ChildProcess):
                 user.send(signal.SIGTERM)  # all at once, so that they end side by side
@@ -241,7 +246,9 @@ def forget(celery: Any) -> None:
         celery.backend.client.connection_pool.disconnect()
     celery._pool = celery._backend_cache = None
     celery._local = threading.local()
-    celery.__dict__.pop("amqp", None)
+    if amqp := celery.__dict__.pop("amqp", None):
+        amqp._producer_pool = None  # it is still referred to, and would keep a connection's poller
+    gc.collect()  # connections of other threads, which only their objects' end closes
 
 
 def server_command() -> str | None:
