@@ -172,6 +172,14 @@ def test_another_kind_of_url_is_refused_in_a_sentence(monkeypatch: pytest.Monkey
         Broker()
 
 
+def test_a_server_that_does_not_answer_is_told_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COURSE_BROKER", "redis://127.0.0.1:9/0")
+    with Broker() as broker, pytest.raises(LabError, match="The broker does not answer"):
+        broker.use(Celery("test", set_as_current=False))
+
+
 def test_a_server_that_does_not_start_is_an_error_with_its_log(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,19 +1,16 @@
 """The broker that jobs travel through: one that is told to it, or one that it starts."""
 
 import contextlib
-import gc
 import importlib.util
 import os
 import secrets
 import shutil
 import signal
 import socket
-import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from kombu import pools
 from kombu.connection import Connection
 
 from course_app.lab.child_process import (
@@ -23,6 +20,7 @@ from course_app.lab.child_process import (
     temporary_folder,
 )
 from course_app.lab.errors import LabError
+from course_app.lab.used_app import UsedApp
 
 LAST_RESORT = (
     "No Redis server was found, so jobs travel through a folder: one worker, and no recovery of "
@@ -34,8 +32,6 @@ NAMES = {
     "filesystem": "a folder",
     "elsewhere": "the server that COURSE_BROKER names",
 }
-NOWHERE = "redis://127.0.0.1:1/0"
-"""An address where no broker answers."""
 ATTEMPTS = 3
 """How often a server is started: another process may take the free port first."""
 
@@ -112,31 +108,7 @@ class Broker:
 
         `celery` is a celery.Celery. What it has kept of another broker is dropped.
         """
-        from opentelemetry.instrumentation.celery import CeleryInstrumentor
-
-        from course_app.lab.recorder import watch_process
-
-        watch_process()
-        instrumentor = CeleryInstrumentor()  # type: ignore[no-untyped-call]
-        if not instrumentor.is_instrumented_by_opentelemetry:
-            instrumentor.instrument()
-        forget(celery)
-        celery.conf.update(
-            broker_url=self.url,
-            broker_write_url=self.url,
-            broker_read_url=self.url,
-            result_backend=self.results,
-            task_default_queue=self.queue,
-            task_default_exchange=None,
-            task_default_routing_key=None,
-        )
-        options = celery.conf.broker_transport_options
-        for name in ("data_folder_in", "data_folder_out", "control_folder"):
-            options[name] = str(self._folder or "")
-        celery.set_default()  # the server's threads look for its tasks there
-        self._closing.append(Used(celery, self.queue))
-        with celery.producer_or_acquire() as producer:  # the first message takes its time
-            celery.amqp.queues[self.queue](producer.channel).declare()
+        self._closing.append(UsedApp(celery, self.url, self.results, self.queue))
 
     def close(self) -> None:
         """Stop the workers, remove the queue, and stop the server if this broker started one."""
@@ -217,38 +189,6 @@ class Broker:
             if self.url.startswith("redis"):  # what stands in for a queue and its exchange there
                 for key in list(channel.client.scan_iter(f"*{self.queue}*")):
                     channel.client.delete(key)
-
-
-class Used:
-    """A Celery app that sends to a broker, until it is closed."""
-
-    def __init__(self, celery: Any, queue: str) -> None:
-        self._celery, self._queue = celery, queue
-
-    def close(self) -> None:
-        """Leave the app without a broker, unless it has another one by now."""
-        if self._celery.conf.task_default_queue == self._queue:
-            forget(self._celery)
-            for name in ("broker_url", "broker_write_url", "broker_read_url", "result_backend"):
-                setattr(self._celery.conf, name, NOWHERE)
-
-
-def forget(celery: Any) -> None:
-    """Close a Celery app's connections and drop what it keeps of its broker and results."""
-    with contextlib.suppress(Exception):  # the broker may be gone
-        pools.reset()  # type: ignore[no-untyped-call]
-    with contextlib.suppress(Exception):
-        consumer = celery.backend.result_consumer
-        consumer.stop()
-        consumer.cancel_for = lambda task: None  # or it complains when a result is let go later
-    with contextlib.suppress(Exception):
-        celery.backend.client.close()
-        celery.backend.client.connection_pool.disconnect()
-    celery._pool = celery._backend_cache = None
-    celery._local = threading.local()
-    if amqp := celery.__dict__.pop("amqp", None):
-        amqp._producer_pool = None  # it is still referred to, and would keep a connection's poller
-    gc.collect()  # connections of other threads, which only their objects' end closes
 
 
 def server_command() -> str | None:
