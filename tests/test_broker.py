@@ -16,6 +16,7 @@ from celery import Celery
 from course_app.lab import ChildError, LabError
 from course_app.lab.broker import LAST_RESORT, Broker, server_command
 from tests.support.answers import nothing_left_behind
+from tests.support.benches import holdings
 
 
 @pytest.fixture(autouse=True)
@@ -171,6 +172,14 @@ def test_another_kind_of_url_is_refused_in_a_sentence(monkeypatch: pytest.Monkey
         Broker()
 
 
+def test_a_server_that_does_not_answer_is_told_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COURSE_BROKER", "redis://127.0.0.1:9/0")
+    with Broker() as broker, pytest.raises(LabError, match="The broker does not answer"):
+        broker.use(Celery("test", set_as_current=False))
+
+
 def test_a_server_that_does_not_start_is_an_error_with_its_log(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -199,6 +208,17 @@ def test_an_app_of_this_process_moves_from_one_broker_to_the_next() -> None:
                 assert server.llen(broker.queue) == 1
                 assert server.pubsub_channels() == [f"celery-task-meta-{sent.id}".encode()]
         del sent  # says nothing of the server that is gone
+
+
+def test_no_descriptor_is_left_of_a_broker_that_was_used() -> None:
+    celery = Celery("test", set_as_current=False)
+    counts = []
+    for _ in range(3):
+        with Broker() as broker:
+            broker.use(celery)
+            celery.send_task("nobody")
+        counts.append(holdings())
+    assert counts[1:] == counts[:-1]
 
 
 def test_a_closed_broker_is_a_dead_one_for_the_app_that_used_it() -> None:

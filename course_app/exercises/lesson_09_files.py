@@ -2,16 +2,18 @@
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from course_app.exercises.checking import Wrong
 from course_app.lab.broker import Broker
 from course_app.lab.child_process import ChildError
 from course_app.lab.processes import Worker
 
+T = TypeVar("T")
 LIMIT = 75.0
 """Seconds that a check may take: it starts three processes, on a machine that may be busy."""
 STARTING = 25.0
@@ -57,20 +59,48 @@ def processes_of(name: str) -> Iterator[None]:
         raise Wrong(f"{name} cannot be started. The last line of its log: {lines[-1]}") from None
 
 
+async def in_a_thread(function: Callable[[], T]) -> T:
+    """What the function returns, called in a thread that ends with it.
+
+    asyncio.to_thread would keep the thread for later.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def tell(result: T | None, error: Exception | None) -> None:
+        if future.done():  # nobody waits any more
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        try:
+            result, error = function(), None
+        except Exception as raised:
+            result, error = None, raised
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(tell, result, error)
+
+    threading.Thread(target=run, name="course_app check", daemon=True).start()
+    return await future
+
+
 @contextlib.asynccontextmanager
 async def broker() -> AsyncIterator[Broker]:
     """A broker with a queue of its own; with its workers it is closed in a thread."""
-    opened = await asyncio.to_thread(Broker)
+    opened = await in_a_thread(Broker)
     try:
         yield opened
     finally:
-        await asyncio.shield(asyncio.to_thread(opened.close))
+        await asyncio.shield(in_a_thread(opened.close))
 
 
 async def start_worker(broker: Broker, module: str) -> Worker:
     with processes_of(f"A worker with {module}:celery"):
-        return await asyncio.to_thread(
-            Worker, broker, "ada", app=f"{module}:celery", traced=False, within=STARTING
+        return await in_a_thread(
+            lambda: Worker(broker, app=f"{module}:celery", traced=False, within=STARTING)
         )
 
 

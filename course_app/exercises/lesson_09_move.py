@@ -12,6 +12,7 @@ from course_app.exercises.lesson_09_files import (
     LIMIT,
     becomes,
     broker,
+    in_a_thread,
     module_of,
     processes_of,
     start_worker,
@@ -33,7 +34,7 @@ async def move_it_over(answer: Any) -> list[str]:
     async with broker() as jobs:
         worker = await start_worker(jobs, module)
         with processes_of(f"The server with {module}:app"):
-            api = await asyncio.to_thread(Api, jobs, f"{module}:app")
+            api = await in_a_thread(lambda: Api(jobs, f"{module}:app"))
         for number in NUMBERS:
             await ordered(api, number)
         api.kill()
@@ -55,7 +56,7 @@ async def ordered(api: Api, number: int) -> None:
     begun = time.monotonic()
     request = f"POST /orders/{number}"
     try:
-        response = await asyncio.to_thread(api.post, f"/orders/{number}")
+        response = await in_a_thread(lambda: api.post(f"/orders/{number}"))
     except httpx.HTTPError:
         raise Wrong(
             f"{request} got no answer: the server is gone, or busy for over a minute."

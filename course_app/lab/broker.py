@@ -7,12 +7,10 @@ import secrets
 import shutil
 import signal
 import socket
-import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from kombu import pools
 from kombu.connection import Connection
 
 from course_app.lab.child_process import (
@@ -22,6 +20,7 @@ from course_app.lab.child_process import (
     temporary_folder,
 )
 from course_app.lab.errors import LabError
+from course_app.lab.used_app import UsedApp
 
 LAST_RESORT = (
     "No Redis server was found, so jobs travel through a folder: one worker, and no recovery of "
@@ -33,8 +32,6 @@ NAMES = {
     "filesystem": "a folder",
     "elsewhere": "the server that COURSE_BROKER names",
 }
-NOWHERE = "redis://127.0.0.1:1/0"
-"""An address where no broker answers."""
 ATTEMPTS = 3
 """How often a server is started: another process may take the free port first."""
 
@@ -65,6 +62,7 @@ class Broker:
         """The server that was started, or None."""
         self._folder: Path | None = None
         self._closing: list[Any] = []
+        self._closed = False
         elsewhere = os.environ.get("COURSE_BROKER")
         try:
             if elsewhere:
@@ -100,42 +98,21 @@ class Broker:
         return self.kind != "filesystem"
 
     def close_first(self, user: Any) -> None:
-        """Have `close` close or stop this one before it removes the queue."""
+        """Have `close` stop this one before it removes the queue; at once, if it is closed."""
         self._closing.append(user)
+        if self._closed:
+            self.close()
 
     def use(self, celery: Any) -> None:
         """Let a Celery app of this process send its jobs here; its traces go on in the workers.
 
         `celery` is a celery.Celery. What it has kept of another broker is dropped.
         """
-        from opentelemetry.instrumentation.celery import CeleryInstrumentor
-
-        from course_app.lab.recorder import watch_process
-
-        watch_process()
-        instrumentor = CeleryInstrumentor()  # type: ignore[no-untyped-call]
-        if not instrumentor.is_instrumented_by_opentelemetry:
-            instrumentor.instrument()
-        forget(celery)
-        celery.conf.update(
-            broker_url=self.url,
-            broker_write_url=self.url,
-            broker_read_url=self.url,
-            result_backend=self.results,
-            task_default_queue=self.queue,
-            task_default_exchange=None,
-            task_default_routing_key=None,
-        )
-        options = celery.conf.broker_transport_options
-        for name in ("data_folder_in", "data_folder_out", "control_folder"):
-            options[name] = str(self._folder or "")
-        celery.set_default()  # the server's threads look for its tasks there
-        self._closing.append(Used(celery, self.queue))
-        with celery.producer_or_acquire() as producer:  # the first message takes its time
-            celery.amqp.queues[self.queue](producer.channel).declare()
+        self._closing.append(UsedApp(celery, self.url, self.results, self.queue))
 
     def close(self) -> None:
         """Stop the workers, remove the queue, and stop the server if this broker started one."""
+        self._closed = True
         for user in self._closing:
             if isinstance(user, ChildProcess):
                 user.send(signal.SIGTERM)  # all at once, so that they end side by side
@@ -212,36 +189,6 @@ class Broker:
             if self.url.startswith("redis"):  # what stands in for a queue and its exchange there
                 for key in list(channel.client.scan_iter(f"*{self.queue}*")):
                     channel.client.delete(key)
-
-
-class Used:
-    """A Celery app that sends to a broker, until it is closed."""
-
-    def __init__(self, celery: Any, queue: str) -> None:
-        self._celery, self._queue = celery, queue
-
-    def close(self) -> None:
-        """Leave the app without a broker, unless it has another one by now."""
-        if self._celery.conf.task_default_queue == self._queue:
-            forget(self._celery)
-            for name in ("broker_url", "broker_write_url", "broker_read_url", "result_backend"):
-                setattr(self._celery.conf, name, NOWHERE)
-
-
-def forget(celery: Any) -> None:
-    """Close a Celery app's connections and drop what it keeps of its broker and results."""
-    with contextlib.suppress(Exception):  # the broker may be gone
-        pools.reset()  # type: ignore[no-untyped-call]
-    with contextlib.suppress(Exception):
-        consumer = celery.backend.result_consumer
-        consumer.stop()
-        consumer.cancel_for = lambda task: None  # or it complains when a result is let go later
-    with contextlib.suppress(Exception):
-        celery.backend.client.close()
-        celery.backend.client.connection_pool.disconnect()
-    celery._pool = celery._backend_cache = None
-    celery._local = threading.local()
-    celery.__dict__.pop("amqp", None)
 
 
 def server_command() -> str | None:

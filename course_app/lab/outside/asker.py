@@ -7,12 +7,15 @@ of a question that was answered, and the seconds from the moment it was due to i
 """
 
 import asyncio
+import contextlib
 import itertools
 import sys
 import time
 from urllib.parse import urlsplit
 
 RATE = 50
+KEPT = 5
+"""Connections kept for the next question; a stalled server has hundreds of them open."""
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -28,23 +31,28 @@ class Client:
     async def get(self) -> None:
         """Return when the response has been read; raises OSError or EOFError if none comes."""
         while self._idle:
-            try:
-                await self._ask(*self._idle.pop())
-            except (OSError, EOFError):
-                continue  # the server has closed it, as nobody had used it for a while
-            return
-        await self._ask(*await asyncio.open_connection(*self._address))
+            connection = self._idle.pop()
+            if connection[0].at_eof():  # the server has closed it, since it was idle
+                connection[1].close()
+                continue
+            with contextlib.suppress(OSError, EOFError):  # or closes it at this very moment
+                return await self._ask(connection)
+        return await self._ask(await asyncio.open_connection(*self._address))
 
-    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _ask(self, connection: Connection) -> None:
+        reader, writer = connection
         try:
             writer.write(self._request)
             head = await reader.readuntil(b"\r\n\r\n")
             length = head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]
             await reader.readexactly(int(length))
-        except (OSError, EOFError):
+        except BaseException:
             writer.close()
             raise
-        self._idle.append((reader, writer))
+        if len(self._idle) < KEPT:
+            self._idle.append(connection)
+        else:
+            writer.close()
 
 
 async def ask(url: str) -> None:
