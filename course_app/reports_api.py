@@ -2,8 +2,8 @@
 
 from typing import Annotated
 
-from celery.backends.base import DisabledBackend  # type: ignore[import-untyped]
-from celery.exceptions import BackendError  # type: ignore[import-untyped]
+from celery.backends.base import DisabledBackend
+from celery.exceptions import BackendError
 from fastapi import APIRouter, BackgroundTasks, HTTPException, Query, Response
 from kombu.exceptions import OperationalError
 from kombu.utils.uuid import uuid

@@ -6,7 +6,7 @@ as well), and COURSE_QUEUE. A job that runs for over 10 seconds would be given t
 
 import os
 
-from celery import Celery  # type: ignore[import-untyped]
+from celery import Celery
 
 from course_app import reports
 

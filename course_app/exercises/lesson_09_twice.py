@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from course_app.exercises.checking import Wrong, exercise
 from course_app.exercises.lesson_09_files import (
@@ -56,7 +56,7 @@ async def pay_once(answer: Any) -> list[str]:
 
 def send(jobs: Broker, module: str, *arguments: int) -> None:
     """Send a job by the task's name: the answer itself is never imported here."""
-    from celery import Celery  # type: ignore[import-untyped]
+    from celery import Celery
 
     sender = Celery("check", broker=jobs.url, set_as_current=False)
     sender.conf.update(task_default_queue=jobs.queue, task_ignore_result=True)

