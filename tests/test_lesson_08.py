@@ -1,6 +1,8 @@
 """Lesson 08: its facts, falsified, turn its notebook red; its exercises take right tests only."""
 
 import asyncio
+import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -637,6 +639,31 @@ def test_a_check_that_is_stopped_leaves_nothing() -> None:
 
     asyncio.run(stop())
     assert not [thread for thread in threading.enumerate() if "pytest" in thread.name]
+
+
+def test_a_check_whose_kernel_is_killed_leaves_nothing(tmp_path: Path) -> None:
+    """The folder of the check is in tmp_path, and so its processes work there."""
+    code = "import asyncio; from course_app.exercises import check\n"
+    code += "asyncio.run(check('08.1', 'while True:\\n    pass\\n'))"
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    kernel = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    try:
+        assert becomes(lambda: len(working_in(tmp_path)) > 1, seconds=40)  # it has forked
+    finally:
+        kernel.kill()
+        kernel.wait()
+    assert becomes(lambda: not working_in(tmp_path), seconds=10)
+    assert becomes(lambda: not list(tmp_path.glob("tests-of-a-shop-*")), seconds=10)
+
+
+def working_in(folder: Path) -> list[int]:
+    """The processes whose current folder is below this one."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if Path(process.cwd()).is_relative_to(folder):
+                found.append(process.pid)
+    return found
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,10 @@ class Runs:
         elif report.skipped:
             self.seen["skipped"].append("the whole file")
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self) -> None:  # pytest.exit too: pytest would go on to draw it
+        self.pytest_sessionfinish()
+
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         if self.home:
