@@ -29,8 +29,9 @@ LIMIT = 90
 """Seconds that a notebook may take with any broker."""
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=["learner", "solved"])
-@pytest.mark.parametrize("kind", brokers.KINDS)
+@pytest.mark.parametrize(
+    ("kind", "notebook"), zip(brokers.KINDS, NOTEBOOKS, strict=True), ids=brokers.KINDS
+)
 def test_the_lesson_shows_the_same_with_another_broker(
     kind: str, notebook: str, tmp_path: Path
 ) -> None:

@@ -19,7 +19,7 @@ FILES = {"09.1": "outbox/invoices.py", "09.2": "outbox/charges.py"}
 
 MUTANTS = {
     "nothing computes in the server's process": {
-        'api.post(f"/reports/{number}/here")': 'api.post(f"/reports/{number}")'
+        'api.post(f"/reports/{number}/here?waiting=1")': 'api.post(f"/reports/{number}")'
     },
     "the job is called, not sent": {
         "job = worker.make_report.delay(number, computing=0.1, waiting=0.5)": (

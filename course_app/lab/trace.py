@@ -61,8 +61,6 @@ class Trace:
     """The tasks that started, in start order."""
     skipped: tuple[str, ...] = ()
     """Names of the tasks that did not run, because one before them raised."""
-    queued: tuple[str, ...] = ()
-    """Names of the jobs that were given to a broker, and that no worker has begun."""
     details: tuple[Detail, ...] = ()
     failure: str | None = None
     """Why no response came, or None."""
@@ -72,6 +70,8 @@ class Trace:
     """True once the server is done with the request, background tasks included."""
     sent_at: float = 0.0
     """When the request was sent, in seconds since the epoch; only a live drawing needs it."""
+    queued: tuple[str, ...] = ()
+    """Names of the jobs that were given to a broker, and that no worker has begun."""
 
     @property
     def running(self) -> bool:
