@@ -4,7 +4,7 @@ import time
 
 from course_app.tasks import OUTBOX
 
-LEDGER = OUTBOX / "reports.txt"
+LEDGER = OUTBOX / "ledger.txt"
 """Which reports were begun and done, a line each, whichever process made them."""
 
 made: list[int] = []

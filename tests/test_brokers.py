@@ -25,8 +25,8 @@ from tests.support import brokers
 from tests.support.benches import ROOT
 
 NOTEBOOKS = ["notebooks/09_outgrowing.ipynb", "notebooks/solutions/09_outgrowing.ipynb"]
-LIMIT = 90
-"""Seconds that a notebook may take with any broker."""
+LIMIT = 240
+"""Seconds after which it has hung: alone it takes under 90, but other tests run beside it."""
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ PARENT = [  # its own child is as stubborn as it is
     "-c",
     "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
     "pid = os.fork();"
-    "print('ready', os.getpid(), flush=True) if pid else print('forked', os.getpid(), flush=True);"
+    'os.write(1, f\'{"ready" if pid else "forked"} {os.getpid()}\\n\'.encode());'
     "time.sleep(60)",
 ]
 

@@ -73,6 +73,7 @@ async def read_upload(file: UploadFile) -> None:
 async def hand_on(request: Request, background_tasks: BackgroundTasks) -> None:
     task = read_form if request.url.path == "/form" else read_request
     background_tasks.add_task(task, request)
+    await asyncio.sleep(0.3)  # or the server may close the connection while the body is on its way
 
 
 @late_app.post("/upload")

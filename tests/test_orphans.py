@@ -24,7 +24,7 @@ from course_app.lab.processes import Api, Worker
 broker = Broker()
 workers = [Worker(broker, name, processes=2, folder={folder!r}) for name in ("ada", "grace")]
 api = Api(broker, folder={folder!r})
-ledger = Path({folder!r}, "outbox", "reports.txt")
+ledger = Path({folder!r}, "outbox", "ledger.txt")
 with httpx.Client(base_url=api.url, trust_env=False) as client:
     for number in range(8):
         answer = client.post(f"/reports/{{number}}", params={{"computing": 5}})

@@ -132,7 +132,7 @@ def start_on(
 
 def ledger(folder: Path, machine: str) -> str:
     """What the worker on this machine has noted of its reports, a line each."""
-    file = folder / machine / "outbox" / "reports.txt"
+    file = folder / machine / "outbox" / "ledger.txt"
     return file.read_text() if file.exists() else ""
 
 
