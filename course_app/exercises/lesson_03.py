@@ -5,11 +5,20 @@ from typing import Any
 
 from course_app.exercises.checking import Wrong, exercise, running
 from course_app.exercises.predicting import outcome
-from course_app.exercises.written import Witness, Written, by_a_task, nothing_written, quoted, send
+from course_app.exercises.written import (
+    Witness,
+    Written,
+    by_a_task,
+    must_answer,
+    nothing_written,
+    quoted,
+    send,
+)
 from course_app.lab import Trace
 
 AUDIT = Path("outbox/audit.txt")
 SEARCHES = Path("outbox/searches.txt")
+RETURNED = ". What a dependency returns is what the path operation gets."
 
 
 @outcome("03.p1")
@@ -67,7 +76,7 @@ async def who_searched_for_what(app: Any) -> list[str]:
                 "the order of add_task, so the user's must be added first."
             )
         must_leave(seen, ["user ada", "words tea"])
-        must_answer(seen, {"words": "tea"})
+        must_answer(seen, {"words": "tea"}, RETURNED)
         seen = await send(bench, witness, "GET", "/search")
         by_a_task(seen, 'write_search, "user guest"', SEARCHES)
         if any(line.startswith("words") for line in seen.lines):
@@ -76,7 +85,7 @@ async def who_searched_for_what(app: Any) -> list[str]:
                 "words' task only if there are words."
             )
         must_leave(seen, ["user guest"])
-        must_answer(seen, {"words": None})
+        must_answer(seen, {"words": None}, RETURNED)
     return ["Each search left its user, then its words if it had any, after the response."]
 
 
@@ -84,15 +93,3 @@ def must_leave(seen: Written, lines: list[str]) -> None:
     if seen.lines != lines:
         left = quoted(seen.lines) or "no line"
         raise Wrong(f"{seen.request} left {left} in {SEARCHES}, and should leave {quoted(lines)}.")
-
-
-def must_answer(seen: Written, body: dict[str, str | None]) -> None:
-    try:
-        found = seen.response.json()
-    except ValueError:
-        found = seen.response.text
-    if found != body:
-        raise Wrong(
-            f"{seen.request} was answered with {found!r:.80}, and should be answered with {body}. "
-            "What a dependency returns is what the path operation gets."
-        )

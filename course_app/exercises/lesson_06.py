@@ -10,6 +10,7 @@ from course_app.exercises.written import (
     Witness,
     Written,
     failed_task,
+    must_answer,
     no_task,
     nothing_written,
     quoted,
@@ -102,7 +103,7 @@ async def both_tasks(app: Any) -> list[str]:
         for item, lines in AUDITS.items():
             seen = await send(bench, witness, "POST", f"/orders/{item}")
             must_survive(seen)
-            must_answer(seen, {"ordered": item})
+            must_answer(seen, {"ordered": item}, ", as confirm does.")
             if not seen.lines:
                 raise await nothing_written(seen.request, seen.trace, ORDERS, seen.before)
             must_leave(seen, lines, ORDERS)
@@ -152,15 +153,3 @@ def must_leave(seen: Written, lines: tuple[str, ...], file: Path) -> None:
             )
     if more := [line for line in seen.lines if line not in lines]:
         raise Wrong(f"{seen.request} left one line too many in {file}: {quoted(more)}.")
-
-
-def must_answer(seen: Written, body: dict[str, str]) -> None:
-    try:
-        found = seen.response.json()
-    except ValueError:
-        found = seen.response.text
-    if found != body:
-        raise Wrong(
-            f"{seen.request} was answered with {found!r:.80}, and should be answered with {body}, "
-            "as confirm does."
-        )

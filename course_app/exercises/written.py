@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +84,19 @@ def by_a_task(seen: Written, what: str, file: Path) -> None:
         raise Wrong(
             f"{seen.request}: {quoted(seen.early)} is written before the response, "
             f"not after it.{no_task(seen.trace)}"
+        )
+
+
+def must_answer(seen: Written, body: Mapping[str, str | None], end: str) -> None:
+    """Raise Wrong unless the body of the response is this one; `end` ends the sentence."""
+    try:
+        found = seen.response.json()
+    except ValueError:
+        found = seen.response.text
+    if found != body:
+        raise Wrong(
+            f"{seen.request} was answered with {found!r:.80}, and should be answered with "
+            f"{body}{end}"
         )
 
 
