@@ -1,4 +1,4 @@
-"""Most tests wait, so three run at once; and where CI runs them, none may be left out."""
+"""Most tests wait, so four run at once; and where CI runs them, none may be left out."""
 
 import os
 

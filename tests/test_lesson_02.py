@@ -19,47 +19,61 @@ from starlette.background import BackgroundTask
 
 from course_app.exercises import Result, check, predict
 from course_app.lab import Beat, Pulse
-from tests.support.mutants import cells_that_turn_red
+from tests.support.mutants import Mutant, survivors
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "02_async_function.ipynb"
-MUTANTS = {
-    "the async task is a def": {
-        "async def push_notification": "def push_notification",
-        '["async def task"] = threading.current_thread()\n    await asyncio.sleep(0.5)': (
-            '["async def task"] = threading.current_thread()\n    time.sleep(0.5)'
+ROUNDS: list[dict[str, Mutant]] = [
+    {
+        "the async task is a def": (
+            {
+                "async def push_notification": "def push_notification",
+                '["async def task"] = threading.current_thread()\n    await asyncio.sleep(0.5)': (
+                    '["async def task"] = threading.current_thread()\n    time.sleep(0.5)'
+                ),
+            },
+            "for task in trace.tasks:",
+        ),
+        "the blocking task is awaited before the response": (
+            {"    background_tasks.add_task(write_slowly, email)": "    await write_slowly(email)"},
+            "asks while this block runs",
+        ),
+        "a repair blocks": ({"def make_it_def": "async def make_it_def"}, "for repair in REPAIRS:"),
+        "one worker thread is free": ({"range(40)": "range(39)"}, "lab = Lab(crowd_app)"),
+        "the lambda's coroutine is awaited": (
+            {
+                '"lambda": lambda message: notify("ada@example.com", message)': (
+                    '"lambda": partial(notify, "ada@example.com")'
+                )
+            },
+            "lab = Lab(kinds_app)",
+        ),
+        "nest_asyncio is its successor": (
+            {'"nest_asyncio", "nest': '"nest_asyncio2", "nest'},
+            'print(package, run, sep="\\n")',
         ),
     },
-    "the two tasks change places": {
-        'add_task(write_notification, email, message="hello")\n'
-        "    background_tasks.add_task(push_notification, email,": (
-            'add_task(push_notification, email, message="hello")\n'
-            "    background_tasks.add_task(write_notification, email,"
-        )
+    {
+        "the two tasks change places": (
+            {
+                'add_task(write_notification, email, message="hello")\n'
+                "    background_tasks.add_task(push_notification, email,": (
+                    'add_task(push_notification, email, message="hello")\n'
+                    "    background_tasks.add_task(write_notification, email,"
+                )
+            },
+            'response = await lab.post("/email/ada@example.com")\ntrace = await lab.finished()',
+        ),
+        "the blocking task awaits": (
+            {"    time.sleep(2)  # should be: await": "    await asyncio.sleep(2)  # as it should"},
+            "heartbeat.pulse",
+        ),
     },
-    "the blocking task awaits": {
-        "    time.sleep(2)  # should be: await": "    await asyncio.sleep(2)  # as it should"
-    },
-    "the blocking task is awaited before the response": {
-        "    background_tasks.add_task(write_slowly, email)": "    await write_slowly(email)"
-    },
-    "a repair blocks": {"def make_it_def": "async def make_it_def"},
-    "one worker thread is free": {"range(40)": "range(39)"},
-    "the lambda's coroutine is awaited": {
-        '"lambda": lambda message: notify("ada@example.com", message)': (
-            '"lambda": partial(notify, "ada@example.com")'
-        )
-    },
-    "nest_asyncio is its successor": {'"nest_asyncio", "nest': '"nest_asyncio2", "nest'},
-}
+]
 
 
-@pytest.mark.parametrize("changes", MUTANTS.values(), ids=MUTANTS.keys())
-def test_a_falsified_fact_turns_the_notebook_red(changes: dict[str, str]) -> None:
-    assert cells_that_turn_red(NOTEBOOK, changes) != []
-
-
-def test_the_notebook_as_it_stands_is_green() -> None:
-    assert cells_that_turn_red(NOTEBOOK, {}) == []
+@pytest.mark.parametrize("mutants", ROUNDS, ids="; ".join)
+def test_falsified_facts_turn_the_notebook_red(mutants: dict[str, Mutant]) -> None:
+    assert survivors(NOTEBOOK, mutants) == []
 
 
 @pytest.fixture(autouse=True)

@@ -10,50 +10,74 @@ from course_app.exercises import predict
 from course_app.lab import Lab, TaskRun, Trace
 from tests.support.answers import checked
 from tests.support.lesson_code import definitions
-from tests.support.mutants import cells_that_turn_red
+from tests.support.mutants import Mutant, survivors
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "03_dependency_injected.ipynb"
 SOLVED = NOTEBOOK.parent / "solutions" / NOTEBOOK.name
 APPS = {"03.1": "orders_app", "03.2": "search_app"}
 
-MUTANTS = {
-    "the dependency calls its task": {
-        '        background_tasks.add_task(write_log, f"found query: {q}")\n    return q': (
-            '        write_log(f"found query: {q}")\n    return q'
-        )
-    },
-    "the dependency logs in any case": {"    if q:\n": "    if True:\n"},
-    "the dependency's task is dropped": {
-        '        background_tasks.add_task(write_log, f"found query: {q}")\n    return q': (
-            '        BackgroundTasks().add_task(write_log, f"found query: {q}")\n    return q'
-        )
-    },
-    "the sub-dependency's task goes to the end": {
-        "    background_tasks.add_task(from_sub_dependency)\n": "",
-        "    background_tasks.add_task(from_path_operation)\n": (
-            "    background_tasks.add_task(from_path_operation)\n"
-            "    background_tasks.add_task(from_sub_dependency)\n"
+ROUNDS: list[dict[str, Mutant]] = [
+    {
+        "the dependency logs in any case": (
+            {"    if q:\n": "    if True:\n"},
+            'await lab.post("/email_depends/ada@example.com")',
+        ),
+        "the sub-dependency's task goes to the end": (
+            {
+                "    background_tasks.add_task(from_sub_dependency)\n": "",
+                "    background_tasks.add_task(from_path_operation)\n": (
+                    "    background_tasks.add_task(from_path_operation)\n"
+                    "    background_tasks.add_task(from_sub_dependency)\n"
+                ),
+            },
+            'await lab.post("/order")',
+        ),
+        "the router's dependency comes last": (
+            {
+                "router = APIRouter(dependencies=[Depends(log_request)])": "router = APIRouter()",
+                "def delete_item(item: str)": "def delete_item(item: str, _=Depends(log_request))",
+            },
+            "lab = Lab(items_app)",
+        ),
+        "the short task is awaited in the path operation": (
+            {"    background_tasks.add_task(count_visit)": '    events.append("task")'},
+            "early = 0",
+        ),
+        "the forgetful dependency returns the query": (
+            {
+                'add_task(write_log, f"found query: {q}")\n\n\nforgetful': (
+                    'add_task(write_log, f"found query: {q}")\n    return q\n\n\nforgetful'
+                )
+            },
+            "lab = Lab(forgetful_app)",
         ),
     },
-    "the router's dependency comes last": {
-        "router = APIRouter(dependencies=[Depends(log_request)])": "router = APIRouter()",
-        "def delete_item(item: str)": "def delete_item(item: str, _=Depends(log_request))",
+    {
+        "the dependency calls its task": (
+            {
+                '        background_tasks.add_task(write_log, f"found query: {q}")\n    return q': (
+                    '        write_log(f"found query: {q}")\n    return q'
+                )
+            },
+            "trace = await lab.finished()\ntrace",
+        ),
     },
-    "the forgetful dependency returns the query": {
-        '        background_tasks.add_task(write_log, f"found query: {q}")\n\n\nforgetful': (
-            '        background_tasks.add_task(write_log, f"found query: {q}")\n'
-            "    return q\n\n\nforgetful"
-        )
+    {
+        "the dependency's task is dropped": (
+            {
+                'background_tasks.add_task(write_log, f"found query: {q}")\n    return q': (
+                    'BackgroundTasks().add_task(write_log, f"found query: {q}")\n    return q'
+                )
+            },
+            "trace = await lab.finished()\ntrace",
+        ),
     },
-    "the short task is awaited in the path operation": {
-        "    background_tasks.add_task(count_visit)": '    events.append("task")'
-    },
-}
+]
 
 
-@pytest.mark.parametrize("changes", MUTANTS.values(), ids=MUTANTS.keys())
-def test_a_falsified_fact_turns_the_notebook_red(changes: dict[str, str]) -> None:
-    assert cells_that_turn_red(NOTEBOOK, changes) != []
+@pytest.mark.parametrize("mutants", ROUNDS, ids="; ".join)
+def test_falsified_facts_turn_the_notebook_red(mutants: dict[str, Mutant]) -> None:
+    assert survivors(NOTEBOOK, mutants) == []
 
 
 @pytest.fixture(autouse=True)

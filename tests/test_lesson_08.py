@@ -26,43 +26,71 @@ from course_app.lab import child_process
 from tests.support import answers
 from tests.support.answers import checked
 from tests.support.benches import becomes, on_a_bench
-from tests.support.mutants import cells_that_turn_red
+from tests.support.mutants import Mutant, survivors
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "08_testing.ipynb"
 SOLVED = NOTEBOOK.parent / "solutions" / NOTEBOOK.name
 FILES = {"08.1": "test_shop.py", "08.2": "test_shop_order.py"}
 
-MUTANTS = {
-    "the first app calls its task": {
-        '    background_tasks.add_task(write_notification, email, message="hello")': (
-            '    write_notification(email, message="hello")'
-        )
+ROUNDS: list[dict[str, Mutant]] = [
+    {
+        "the first app calls its task": (
+            {
+                '    background_tasks.add_task(write_notification, email, message="hello")': (
+                    '    write_notification(email, message="hello")'
+                )
+            },
+            "trace = await lab.finished()",
+        ),
+        "the broken task is none": (
+            {'background_tasks.add_task(int, "seven")': "pass"},
+            'response = TestClient(app, raise_server_exceptions=False).post("/broken")',
+        ),
+        "the app's task does not catch": (
+            {
+                "        mailer.send(email, message)\n    except OSError:": (
+                    "        mailer.send(email, message)\n    except ValueError:"
+                )
+            },
+            'failed = run_tests("test_main.py")',
+        ),
     },
-    "the broken task is none": {'background_tasks.add_task(int, "seven")': "pass"},
-    "the copy is not sent": {
-        "    background_tasks.add_task(write_notification, mailer, "
-        '"archive@example.com", message)\n': ""
+    {
+        "the copy is not sent": (
+            {
+                "    background_tasks.add_task(write_notification, mailer, "
+                '"archive@example.com", message)\n': ""
+            },
+            'failed = run_tests("test_main.py")',
+        ),
     },
-    "the app's task does not catch": {
-        "        mailer.send(email, message)\n    except OSError:": (
-            "        mailer.send(email, message)\n    except ValueError:"
-        )
+    {
+        "the test over a socket asks nothing": (
+            {"assert mailer.seen == [True, True]": "assert True"},
+            '"write_notification(mailer, email, message)",',
+        ),
+        "the stream is read in either case": (
+            {"        if read:\n": "        if True:\n"},
+            "seconds = 0",
+        ),
     },
-    "the test over a socket asks nothing": {"assert mailer.seen == [True, True]": "assert True"},
-    "bug three is none": {
-        '"background_tasks.add_task(write_notification, mailer, email, message)",\n'
-        '    "write_notification': (
-            '"background_tasks.add_task(write_notification, mailer, email, message)",\n'
-            '    "background_tasks.add_task(write_notification, mailer, email, message) or str'
-        )
+    {
+        "bug three is none": (
+            {
+                'mailer, email, message)",\n    "write_notification': (
+                    'mailer, email, message)",\n    '
+                    '"background_tasks.add_task(write_notification, mailer, email, message) or str'
+                )
+            },
+            '"write_notification(mailer, email, message)",',
+        ),
     },
-    "the stream is read in either case": {"        if read:\n": "        if True:\n"},
-}
+]
 
 
-@pytest.mark.parametrize("changes", MUTANTS.values(), ids=MUTANTS.keys())
-def test_a_falsified_fact_turns_the_notebook_red(changes: dict[str, str]) -> None:
-    assert cells_that_turn_red(NOTEBOOK, changes) != []
+@pytest.mark.parametrize("mutants", ROUNDS, ids="; ".join)
+def test_falsified_facts_turn_the_notebook_red(mutants: dict[str, Mutant]) -> None:
+    assert survivors(NOTEBOOK, mutants) == []
 
 
 def slow_app() -> tuple[FastAPI, list[str]]:

@@ -68,6 +68,14 @@ def test_with_a_task_in_flight(work: str) -> None:
     assert run.stderr == ""
 
 
+def test_the_end_of_the_client_s_thread_while_it_closes_its_connections() -> None:
+    """The thread ends with the main thread, which at exit is before or after the close."""
+    slow = "async def slow(): await asyncio.sleep(10)\nlab._client._http.aclose = slow\n"
+    run = script(f"{APP}{slow}asyncio.run(main('short')); print('end')")
+    assert run.stdout.endswith("end\n")
+    assert run.stderr == ""
+
+
 def test_the_exit_code_is_the_scripts() -> None:
     run = script(APP + "asyncio.run(main('wait')); raise SystemExit(3)")
     assert run.returncode == 3

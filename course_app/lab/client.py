@@ -46,7 +46,8 @@ class SpanClient:
     def close(self) -> None:
         """Give up what is on its way, and end the thread. Takes 3 seconds at most."""
         if self._thread.thread.is_alive():
-            with contextlib.suppress(TimeoutError):
+            # cancelled: the interpreter ends, and the thread with it
+            with contextlib.suppress(TimeoutError, concurrent.futures.CancelledError):
                 self._thread.submit(self._http.aclose()).result(1.0)
             self._thread.stop()
 

@@ -1,4 +1,4 @@
-"""Runs a changed notebook and says which of its cells no longer gives what is stored."""
+"""Runs a changed notebook and says which of its cells no longer give what is stored."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,19 +12,34 @@ from nbclient.exceptions import CellExecutionError
 
 IGNORED = "nbval-ignore-output"
 
+Mutant = tuple[Mapping[str, str], str]
+"""What is changed, and a piece of the first cell that no longer gives what is stored then."""
 
-def cells_that_turn_red(path: Path, changes: Mapping[str, str]) -> list[str]:
-    """The first code cell whose compared outputs differ once the code is changed, as a list.
 
-    The list is empty if none does. `changes` maps a piece of code to what stands there instead;
-    every piece must be found. A cell that raises counts too.
+def survivors(path: Path, mutants: Mapping[str, Mutant]) -> list[str]:
+    """The names of the mutants that their cell does not notice, when all of them are in.
+
+    They share a run, which for a whole lesson takes a minute: put only those together of which
+    none changes what another one's cell shows. A cell that raises has noticed.
     """
     notebook = nbformat.read(path, as_version=4)
-    stored = {cell.id: compared(cell) for cell in notebook.cells if cell.cell_type == "code"}
+    cells = {name: the_cell(notebook, piece).id for name, (_, piece) in mutants.items()}
+    changes = {old: new for changed, _ in mutants.values() for old, new in changed.items()}
+    assert len(changes) == sum(len(changed) for changed, _ in mutants.values()), "the same twice"
+    red = red_cells(path, changes, set(cells.values()))
+    return [name for name, cell in cells.items() if cell not in red]
+
+
+def red_cells(path: Path, changes: Mapping[str, str], wanted: set[str] | None = None) -> list[str]:
+    """The ids of the code cells whose compared outputs differ once the code is changed.
+
+    `changes` maps a piece of code to what stands there instead; every piece must be found. The run
+    stops when the `wanted` cells are among them: the rest would only take time.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    stored = {cell.id: compared(cell) for cell in code_cells(notebook)}
     for old, new in changes.items():
-        holders = [
-            cell for cell in notebook.cells if cell.cell_type == "code" and old in cell.source
-        ]
+        holders = [cell for cell in code_cells(notebook) if old in cell.source]
         assert holders, f"nothing to change: {old!r} is in no cell of {path.name}"
         for cell in holders:
             cell.source = cell.source.replace(old, new)
@@ -36,20 +51,37 @@ def cells_that_turn_red(path: Path, changes: Mapping[str, str]) -> list[str]:
             resources={"metadata": {"path": folder}},
             coalesce_streams=True,
         )
-        return asyncio.run(first_red(client, stored))
+        return asyncio.run(run(client, stored, wanted))
 
 
-async def first_red(client: NotebookClient, stored: Mapping[str, Any]) -> list[str]:
-    """Run cell by cell and stop at the first one that differs: the rest would only take time."""
+async def run(
+    client: NotebookClient, stored: Mapping[str, Any], wanted: set[str] | None
+) -> list[str]:
+    red: list[str] = []
     async with client.async_setup_kernel():
         for place, cell in enumerate(client.nb.cells):
             try:
                 await client.async_execute_cell(cell, place)
-            except CellExecutionError as error:
-                return [f"{cell.id}: {str(error).splitlines()[0]}"]
-            if cell.cell_type == "code" and compared(cell) != stored[cell.id]:
-                return [cell.id]
-    return []
+            except CellExecutionError:
+                red.append(cell.id)
+            else:
+                if cell.cell_type == "code" and compared(cell) != stored[cell.id]:
+                    red.append(cell.id)
+            if wanted and wanted <= set(red):
+                break
+    return red
+
+
+def code_cells(notebook: Any) -> list[Any]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def the_cell(notebook: Any, piece: str) -> Any:
+    """The one cell that the piece stands in, or that it is the whole of."""
+    cells = code_cells(notebook)
+    whole = [cell for cell in cells if piece == cell.source]
+    (cell,) = whole or [cell for cell in cells if piece in cell.source]
+    return cell
 
 
 def compared(cell: Any) -> list[Any]:
