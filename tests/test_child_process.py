@@ -174,6 +174,7 @@ def test_an_interrupted_start_leaves_no_process() -> None:
 import os, signal, threading
 from course_app.lab import ChildProcess
 from course_app.lab import child_process
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
 threading.Timer(0.7, os.kill, [os.getpid(), signal.SIGINT]).start()
 try:
     ChildProcess({SLEEPER!r}, "the sleeper", ready=lambda log: False)

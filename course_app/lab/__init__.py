@@ -8,7 +8,9 @@
 
 Read the modules in this order: trace, drawing, story, recorder, asgi, loop_thread, server, client,
 bench, timeline, console, lab; then, for the heartbeat, pulse, pulse_drawing, open_loop, heartbeat;
-and, for processes beside the kernel, child_process, guard, uvicorn_process.
+for the source of lesson 04, source_steps, source_tracer, class_tree, source_view; for processes
+beside the kernel, child_process, guard, uvicorn_process, progress; and, for Celery, broker,
+used_app, processes, asker, receiver, job_runs, and what runs in those processes, in outside.
 """
 
 from course_app.lab.bench import Bench

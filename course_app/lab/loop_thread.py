@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import ctypes
 import logging
+import queue
 import threading
 import time
 from collections.abc import Coroutine
@@ -62,7 +63,8 @@ class LoopThread:
             self.thread.join(patience / 4)
         if not self.thread.is_alive():
             for worker in self.workers():  # the loop may have ended before it told them to
-                worker.stop()
+                with contextlib.suppress(queue.Full):  # it has, and they have not come to it yet
+                    worker.stop()
         return not self.thread.is_alive()
 
     def workers(self) -> list[Any]:
