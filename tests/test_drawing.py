@@ -37,6 +37,7 @@ STATES = {
     "no task": Trace("GET", "/", 200, 0.1),
     "running": RUNNING,
     "finished": Trace("POST", "/email/ada", 200, 0.01, (TaskRun("write_notification", 0.01, 3.0),)),
+    "a mark at the edge": Trace("GET", "/", 200, 0.1, (TaskRun("a", 0.1, 2.384),)),
     "at once": Trace("GET", "/", 200, 0.0, (TaskRun("a", 0.0, 0.0),)),
     "failed": Trace("GET", "/", 200, 0.1, (TaskRun("a", 0.1, 0.5, "ValueError: no"),), ("b",)),
     "500": Trace("GET", "/", 500, 0.1, error="ValueError: no"),

@@ -61,7 +61,7 @@ def draw(trace: Trace, now: float | None = None, *, details: bool = False) -> st
     end = max(elapsed * 1.05 if done else room_to_grow(elapsed), 0.0105)
     rows = list(rows_of(trace, elapsed, LIVE, times=True, details=details))
     bottom = height_of(rows)
-    axis = [tick(moment, end, bottom) for moment in ticks(end)]
+    axis = [tick(moment, end, bottom) for moment in ticks(0.96 * end)]  # not cut off at the edge
     flag = f"response {trace.status} after {duration(trace.response or 0)}"
     return svg(words(trace), [*body(trace, rows, end, flag, LIVE), *axis], bottom + 20)
 

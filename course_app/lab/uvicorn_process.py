@@ -28,7 +28,7 @@ class UvicornProcess(ChildProcess):
         options: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         name: str = "uvicorn",
-        within: float = 15.0,
+        within: float = 40.0,
     ) -> None:
         command = [sys.executable, "-m", "uvicorn", app, "--host", "127.0.0.1", "--port", "0"]
         command += ["--loop", "asyncio", "--workers", str(workers)]
