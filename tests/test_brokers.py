@@ -30,7 +30,7 @@ LIMIT = 240
 
 
 @pytest.mark.parametrize(
-    ("kind", "notebook"), zip(brokers.KINDS, NOTEBOOKS, strict=True), ids=brokers.KINDS
+    ("kind", "notebook"), list(zip(brokers.KINDS, NOTEBOOKS, strict=True)), ids=brokers.KINDS
 )
 def test_the_lesson_shows_the_same_with_another_broker(
     kind: str, notebook: str, tmp_path: Path
