@@ -22,7 +22,7 @@ ANSWERS = {"07.1": "shop_app", "07.2": "report_app"}
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Give each test a folder of its own, and see that no process and no folder is left.
 
-    A server's start takes a second, and several where three tests run on two cores.
+    A server's start takes a second, and several where four tests run on two cores.
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(answers, "LIMIT", 10 + reports.START)

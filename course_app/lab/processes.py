@@ -115,7 +115,7 @@ class Api(UvicornProcess):
         *,
         folder: Path | str | None = None,
     ) -> None:
-        super().__init__(app, folder=folder, env=broker.env, name="the API", within=40.0)
+        super().__init__(app, folder=folder, env=broker.env, name="the API")
         broker.close_first(self)
 
     def get(self, path: str) -> httpx.Response:
