@@ -1,8 +1,12 @@
 """Most tests wait, so four run at once; and where CI runs them, none may be left out."""
 
 import os
+import random
+import socket
+from contextlib import suppress
 
 import pytest
+from jupyter_client.connect import LocalPortCache
 from xdist.scheduler import LoadScopeScheduling
 
 
@@ -12,6 +16,28 @@ class ByNotebook(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         return file if file.endswith(".ipynb") else nodeid
+
+
+class KernelPorts(LocalPortCache):  # type: ignore[misc]
+    """Gives kernels the ports 10 000 to 17 999, a quarter to each of four workers.
+
+    jupyter_client looks for a free port, closes it and hands its number to the kernel, which binds
+    it a second later. From the system's own range, any client of the tests beside may have it by
+    then: "Address already in use", and the kernel is dead.
+    """
+
+    def find_available_port(self, ip: str) -> int:
+        worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        while True:
+            port = 10_000 + 2_000 * (worker % 4) + random.randrange(2_000)
+            with suppress(OSError), socket.create_server((ip, port)):
+                if port not in self.currently_used_ports:
+                    self.currently_used_ports.add(port)
+                    return port
+
+
+def pytest_configure() -> None:
+    KernelPorts.instance()  # the one that every kernel manager of this process asks
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByNotebook:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.brokers import free_port
+
 LESSON = Path(__file__).parent.parent / "notebooks" / "source" / "01_plain_function.md"
 
 
@@ -48,12 +50,6 @@ def test_main_py_served_by_the_lessons_command_answers_the_lessons_request(tmp_p
             server.kill()
             server.wait(5)
         log.close()
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def wait_for(port: int, server: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import httpx
 
 from course_app.lab.asgi import HEARTBEAT
+from course_app.lab.client import certificates
 from course_app.lab.loop_thread import LoopThread
 from course_app.lab.pulse import INTERVAL, Beat
 
@@ -55,9 +56,13 @@ class OpenLoop:
         self._thread.stop()
 
     async def _ask(self) -> None:
-        headers, limits = {HEARTBEAT: "1"}, httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(
-            base_url=self._url, headers=headers, limits=limits, timeout=PATIENCE, trust_env=False
+            base_url=self._url,
+            headers={HEARTBEAT: "1"},
+            limits=httpx.Limits(max_connections=None),
+            timeout=PATIENCE,
+            trust_env=False,
+            verify=certificates(),
         ) as client:
             for number in itertools.count():
                 due = number * INTERVAL

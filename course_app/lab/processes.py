@@ -12,6 +12,7 @@ import httpx
 from course_app.lab import recorder
 from course_app.lab.broker import Broker
 from course_app.lab.child_process import ChildProcess, remove_folder, temporary_folder
+from course_app.lab.client import certificates
 from course_app.lab.receiver import Receiver
 from course_app.lab.uvicorn_process import UvicornProcess
 
@@ -120,8 +121,12 @@ class Api(UvicornProcess):
 
     def get(self, path: str) -> httpx.Response:
         """Send a request and wait for the response; raises httpx.HTTPError if none comes."""
-        return httpx.get(self.url + path, timeout=60, trust_env=False)
+        return self._send("GET", path)
 
     def post(self, path: str) -> httpx.Response:
         """Send a request and wait for the response; raises httpx.HTTPError if none comes."""
-        return httpx.post(self.url + path, timeout=60, trust_env=False)
+        return self._send("POST", path)
+
+    def _send(self, method: str, path: str) -> httpx.Response:
+        url, verify = self.url + path, certificates()
+        return httpx.request(method, url, timeout=60, trust_env=False, verify=verify)
