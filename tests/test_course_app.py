@@ -36,11 +36,7 @@ BUILT = [
 """Each path operation of the course's app, with the lesson and the app that it was built in."""
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Tasks write below the current folder: give each test one of its own."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def described(of: FastAPI, method: str, path: str) -> dict[str, Any]:

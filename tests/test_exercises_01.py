@@ -22,10 +22,7 @@ PAUSE = "time.sleep(2)"
 """How long a report takes; most of these tests make it shorter."""
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tasks write below the current folder: give each test one of its own."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def answer(number: str, changes: dict[str, str] | None = None) -> Any:

@@ -80,10 +80,7 @@ def test_falsified_facts_turn_the_notebook_red(mutants: dict[str, Mutant]) -> No
     assert survivors(NOTEBOOK, mutants) == []
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tasks write below the current folder: give each test one of its own."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def answer(number: str, changes: dict[str, str] | None = None, notebook: Path = SOLVED) -> Any:

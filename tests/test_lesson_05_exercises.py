@@ -16,10 +16,7 @@ SOLVED = NOTEBOOK.parent / "solutions" / NOTEBOOK.name
 APPS = {"05.1": "export_app", "05.2": "scan_app"}
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tasks write below the current folder: give each test one of its own."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def answer(number: str, changes: dict[str, str] | None = None, notebook: Path = SOLVED) -> Any:

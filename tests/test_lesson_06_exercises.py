@@ -17,10 +17,8 @@ ANSWERS = {"06.1": "welcome_app", "06.2": "receipt_app", "06.3": "try_again"}
 
 
 @pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tasks write below the current folder: give each test one of its own."""
-    (tmp_path / "outbox").mkdir()
-    monkeypatch.chdir(tmp_path)
+def outbox(own_folder: Path) -> None:
+    (own_folder / "outbox").mkdir()
 
 
 IMPORTS = """

@@ -19,12 +19,11 @@ ANSWERS = {"07.1": "shop_app", "07.2": "report_app"}
 
 
 @pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Give each test a folder of its own, and see that no process and no folder is left.
+def nothing_left(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """No process and no folder is left by a test.
 
     A server's start takes a second, and several where four tests run on two cores.
     """
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(answers, "LIMIT", 10 + reports.START)
     yield
     assert (child_process._alive, child_process._folders, child_process._guard) == ([], [], None)

@@ -49,10 +49,7 @@ def test_falsified_facts_turn_the_notebook_red(mutants: dict[str, Mutant]) -> No
     assert survivors(NOTEBOOK, mutants) == []
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Answers are written, and write, below the current folder: give each test one of its own."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def checked(number: str, answer: Any, limit: float = 75) -> Result:
