@@ -1,6 +1,8 @@
 """Lesson 06: its facts, measured apart from it; falsified, they turn its notebook red."""
 
 import asyncio
+import shutil
+import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -13,7 +15,9 @@ from fastapi.responses import JSONResponse
 from starlette.background import BackgroundTask
 
 from course_app.exercises import predict
-from course_app.lab import Bench, TaskRun, Trace, UvicornProcess
+from course_app.lab import Bench, ChildProcess, TaskRun, Trace, UvicornProcess
+from tests.support.benches import becomes
+from tests.support.brokers import free_port
 from tests.support.mutants import Mutant, survivors
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "06_what_gets_lost.ipynb"
@@ -90,6 +94,7 @@ def start(seconds: float, background_tasks: BackgroundTasks) -> int:
     return 1
 
 @app.get("/slow")
+@app.post("/slow")
 async def slow() -> int:
     await asyncio.sleep(3)
     done.append("slow")
@@ -127,6 +132,50 @@ def test_a_request_that_was_answered_before_the_task_raised_is_well(url: Uvicorn
     with httpx.Client(base_url=url.url, trust_env=False) as client:
         client.get("/fails", params={"seconds": 1.5})
         assert client.get("/done").json() == []
+
+
+NGINX = """
+daemon off; master_process off; pid {folder}/pid; error_log stderr;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+    upstream app {{ server {app}; keepalive 4; }}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{
+            proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection "";
+        }}
+    }}
+}}
+"""
+
+
+@pytest.fixture
+def proxy(url: UvicornProcess, tmp_path: Path) -> Iterator[str]:
+    """The address of an nginx in front of the server, which keeps its connections to it open."""
+    port, settings = free_port(), tmp_path / "nginx.conf"
+    app = url.url.removeprefix("http://")
+    settings.write_text(NGINX.format(folder=tmp_path, app=app, port=port))
+    with ChildProcess(["nginx", "-e", "stderr", "-c", str(settings)], "nginx") as process:
+        assert becomes(lambda: listens(port) or not process.running, 20), process.log
+        yield f"http://127.0.0.1:{port}"
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+def test_behind_a_proxy_it_is_somebody_else_whose_request_gets_no_answer(
+    url: UvicornProcess, proxy: str
+) -> None:
+    fails = httpx.get(f"{proxy}/fails", params={"seconds": 1}, trust_env=False)
+    slow = httpx.post(f"{proxy}/slow", trust_env=False)  # another client, another connection
+    assert (fails.status_code, slow.status_code) == (200, 502)
+    assert becomes(lambda: httpx.get(f"{proxy}/done", trust_env=False).json() == ["slow"], 10)
 
 
 def played(app: FastAPI, play: Callable[[Bench], Awaitable[Any]]) -> Any:
