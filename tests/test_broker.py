@@ -13,7 +13,8 @@ import pytest
 import redis
 from celery import Celery
 
-from course_app.lab import ChildError, LabError
+from course_app import worker
+from course_app.lab import ChildError, ChildProcess, LabError
 from course_app.lab.broker import LAST_RESORT, Broker, server_command
 from tests.support.answers import nothing_left_behind
 from tests.support.benches import holdings
@@ -40,6 +41,11 @@ def no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def client(url: str) -> "redis.Redis":
     return redis.Redis.from_url(url)
+
+
+def started(settings: Path) -> ChildProcess:
+    command = [str(server_command()), str(settings)]
+    return ChildProcess(command, "the broker again", lambda log: "Ready to accept" in log)
 
 
 def test_by_default_it_is_the_wheels_server_on_loopback_behind_a_password(broker: Broker) -> None:
@@ -76,8 +82,6 @@ def test_its_folder_is_for_this_user_alone_and_goes_with_it() -> None:
 
 
 def test_it_keeps_what_it_has_accepted_when_it_is_killed(broker: Broker) -> None:
-    from course_app.lab.child_process import ChildProcess
-
     assert broker.server is not None
     assert broker._folder is not None
     with client(broker.url) as server:
@@ -86,12 +90,28 @@ def test_it_keeps_what_it_has_accepted_when_it_is_killed(broker: Broker) -> None
         server.lpush("jobs", "two")
     broker.server.kill()
     broker.server.wait(5)
-    again = [str(server_command()), str(broker._folder / "server.conf")]
-    with (
-        ChildProcess(again, "the broker again", lambda log: "Ready to accept" in log),
-        client(broker.url) as server,
-    ):
+    with started(broker._folder / "server.conf"), client(broker.url) as server:
         assert server.lrange("jobs", 0, -1) == [b"two", b"one"]
+
+
+@pytest.mark.parametrize(("appendonly", "kept"), [("yes", 10), ("no", 0)])
+def test_the_jobs_that_wait_in_it_survive_its_kill_in_its_file_alone(
+    broker: Broker, appendonly: str, kept: int
+) -> None:
+    assert broker.server is not None
+    assert broker._folder is not None
+    settings = broker._folder / "server.conf"
+    settings.write_text(settings.read_text().replace("only yes", f"only {appendonly}"))
+    broker.server.kill()
+    broker.server.wait(5)
+    with started(settings) as server:
+        broker.use(worker.celery)
+        for number in range(10):
+            worker.make_report.delay(number)
+        server.kill()
+        server.wait(5)
+    with started(settings), client(broker.url) as asked:
+        assert asked.llen(broker.queue) == kept
 
 
 def test_without_the_wheel_it_is_the_redis_server_of_the_machine(

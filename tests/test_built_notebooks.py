@@ -31,6 +31,14 @@ def test_the_notebooks_are_built_from_the_source(source: Path) -> None:
         assert build.same_source(target, notebook), f"run build.py {source.name[:2]}"
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_no_code_block_of_the_text_is_cut_in_two(path: Path) -> None:
+    """Two blank lines end a cell of text, also within a code block; `#region` keeps it whole."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        fences = [line for line in cell.source.splitlines() if line.startswith(("~~~", "```"))]
+        assert cell.cell_type != "markdown" or len(fences) % 2 == 0, cell.source
+
+
 def test_a_build_is_the_same_byte_for_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     committed = (ROOT / "notebooks" / "00_start_here.ipynb").read_bytes()
     monkeypatch.setattr(build, "NOTEBOOKS", tmp_path)

@@ -8,15 +8,17 @@ import sys
 import time
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from tests.support.brokers import free_port
 
-LESSON = Path(__file__).parent.parent / "notebooks" / "source" / "01_plain_function.md"
+LESSON = Path(__file__).parent.parent / "notebooks" / "01_plain_function.ipynb"
 
 
 def blocks(kind: str) -> list[str]:
-    section = LESSON.read_text().partition("## Outside the notebook")[2]
+    cells = nbformat.read(LESSON, as_version=4).cells
+    (section,) = (cell.source for cell in cells if "Save this as `main.py`" in cell.source)
     return re.findall(rf"~~~{kind}\n(.*?)~~~", section, flags=re.DOTALL)
 
 
