@@ -112,7 +112,7 @@ def read_job(job_id: str, store: Store) -> Job:
 def keep(file: BinaryIO, path: Path) -> None:
     """Copy an uploaded file. Raises HTTPException if it is empty (400) or too large (413).
 
-    By then the server has received all of it: a limit on that belongs into the proxy before it.
+    By then the server has received all of it: a limit on that belongs in the proxy in front of it.
     """
     size = 0
     with path.open("wb") as copy:

@@ -21,7 +21,7 @@ def test_the_bars_are_read_and_a_file_is_sent_by_hand(tmp_path: Path) -> None:
     folder.mkdir()
     shutil.copy(NOTEBOOK, folder)
     text = tmp_path / "mine.txt"
-    text.write_text("one two\n" * 3)
+    text.write_text("one two\n" * 40)
     with page_of(folder / NOTEBOOK.name, tmp_path) as page:
         run_all(page)
         done = page.get_by_role("progressbar", name="long-rain.txt: progress")
@@ -39,5 +39,13 @@ def test_the_bars_are_read_and_a_file_is_sent_by_hand(tmp_path: Path) -> None:
         chooser.value.set_files(text)
         expect(output.get_by_role("button", name="file * (1)")).to_be_visible()
         send.click()
-        expect(output.get_by_role("status")).to_have_text("response 202")
+        status = output.get_by_role("status")
+        expect(status).to_have_text(re.compile("response 202, Location: /jobs/.+"))
+        number = (status.text_content() or "").partition("/jobs/")[2]
+
+        output.get_by_role("combobox").first.select_option("GET /jobs/{job_id}")
+        output.get_by_role("textbox", name="job_id *").fill(number)
+        send.click()
+        expect(status).to_have_text("response 200")
+        expect(output.locator("code", has_text='"running"')).to_be_visible()
         expect(output.get_by_text("count_words finished").first).to_be_visible(timeout=20_000)

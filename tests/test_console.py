@@ -160,6 +160,20 @@ def test_an_app_without_a_description() -> None:
     with_console(story, plain)
 
 
+def test_the_address_of_what_was_accepted_is_said() -> None:
+    shop = FastAPI()
+
+    @shop.post("/files", status_code=202)
+    async def accept(response: Response) -> None:
+        response.headers["Location"] = f"/jobs/{EVIL}"
+
+    async def story(console: Console, bench: Bench) -> None:
+        assert await send(console) == f"response 202, Location: /jobs/{EVIL} null"
+        assert Elements(console._badge.value).tags == {"span", "code"}
+
+    with_console(story, shop)
+
+
 def test_hostile_and_unreadable_answers_are_text() -> None:
     async def story(console: Console, bench: Bench) -> None:
         choose(console, "GET /hostile")

@@ -85,6 +85,7 @@ THREE = "".join(
 SURVIVE = "def survive(task, *args) -> None:\n"
 LINE = '        write_line(f"{task.__name__} failed: {error}")\n'
 COPY = '        raise ValueError("the copy has no address")\n'
+COUNTER = '        raise OSError("the counter is stuck")\n'
 MAIL = '        raise ConnectionError("the mail server is down")\n    write_line(f"mail'
 SLEEP_MAIL = "def send_welcome(name: str) -> None:\n    time.sleep(0.3)\n"
 NONE = "    if confirmation.background is not None:\n    "
@@ -111,6 +112,8 @@ RIGHT = {
         {
             EACH: THREE,
             COPY: '        write_line("write_copy failed: the copy has no address")\n'
+            "        return\n",
+            COUNTER: '        write_line("count_welcome failed: the counter is stuck")\n'
             "        return\n",
             SLEEP_MAIL: "def send_welcome(name: str) -> None:\n"
             "    try:\n"
@@ -220,6 +223,11 @@ WRONG: dict[str, tuple[str, dict[str, str], str]] = {
         {"except Exception as error": "except ConnectionError as error"},
         "POST /welcome/hedy was answered, but then survive failed: ValueError: the copy has no "
         "address. survive and survive did not run.",
+    ),
+    "two errors are expected, and not the third": (
+        "06.1",
+        {"except Exception as error": "except (ConnectionError, ValueError) as error"},
+        "POST /welcome/joan was answered, but then survive failed: OSError: the counter is stuck.",
     ),
     "the error is swallowed": (
         "06.1",

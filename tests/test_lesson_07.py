@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -10,12 +11,15 @@ from typing import Annotated, Any
 
 import httpx
 import nbformat
+import psutil
 import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI
 from nbclient import NotebookClient
 
 from course_app.exercises import predict
-from course_app.lab import Bench, UvicornProcess
+from course_app.lab import Bench, ChildProcess, UvicornProcess
+from course_app.lab.uvicorn_process import ADDRESS
+from tests.support import namespaces
 from tests.support.benches import becomes, on_a_bench
 from tests.support.cells import Kernel, kernel
 from tests.support.kernels import fresh_kernel
@@ -221,6 +225,30 @@ def test_what_becomes_of_tasks_when_a_server_ends(
     started = {"async started", "def started", "created started", "lifespan ended"}
     assert lines["lifespan ended"] == (ended is not None)
     assert sorted(line for line in lines.elements() if line not in started) == (ended or [])
+
+
+@pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing())
+def test_as_process_number_1_a_server_waits_for_its_threads_and_cancels_the_rest(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "shop.py").write_text(APP)
+    ledger = tmp_path / "ledger"
+    command = ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-m", "uvicorn"]
+    command += ["shop:app", "--port", "0", "--timeout-graceful-shutdown", "1"]
+    with ChildProcess(
+        command, "uvicorn", lambda log: bool(ADDRESS.search(log)), within=40, folder=tmp_path
+    ) as outer:
+        found = ADDRESS.search(outer.log)
+        assert found
+        for path in ["/tasks", "/def", "/create"]:
+            httpx.post(f"{found[1]}{path}", trust_env=False).raise_for_status()
+        assert becomes(lambda: ledger.exists() and ledger.read_text().count("\n") == 3)
+        (server,) = psutil.Process(outer.pid).children()
+        server.terminate()
+        assert outer.wait(15) == 0
+    ended = [line for line in ledger.read_text().splitlines() if "started" not in line]
+    assert ended[:2] == ["async cancelled", "lifespan ended"]
+    assert sorted(ended[2:]) == ["created cancelled", "def done", "def finally"]
 
 
 def test_the_commits_place_is_scored() -> None:

@@ -82,13 +82,13 @@ DRAFT = (
     "    finally:\n"
     "        draft.unlink(missing_ok=True)\n"
 )
+MOVE = "    draft.replace(REPORT)\n"
 IN_MEMORY = (
     "    rows = []\n"
     "    for number in range(1, 21):\n"
     "        await asyncio.sleep(0.1)\n"
     '        rows.append(f"row {number}\\n")\n'
-    '    draft.write_text("".join(rows))\n'
-    "    draft.replace(REPORT)\n"
+    '    draft.write_text("".join(rows))\n' + MOVE
 )
 IN_A_THREAD = IN_MEMORY.replace("await asyncio", "import time; time")
 SLEEP = "await asyncio.sleep(0.1)"
@@ -338,6 +338,13 @@ WRONG: dict[str, tuple[str, dict[str, str], str]] = {
         "07.2",
         {REPORT: "draft = REPORT", "        os.replace(draft, REPORT)\n": ""},
         EMPTY,
+    ),
+    "the rows are collected, and yesterday's is written over": (
+        "07.2",
+        {DRAFT: IN_MEMORY.replace("draft.write", "REPORT.write").replace(MOVE, "")},
+        "report.csv was written over where it stands: for a moment it is empty or cut off, and "
+        "somebody may look just then. Write another file, and let that one take its place in a "
+        "single step.",
     ),
     "yesterday's is removed first": (
         "07.2",

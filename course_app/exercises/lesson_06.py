@@ -34,6 +34,7 @@ WELCOMES = {
         "mail to hedy",
         "hedy is counted",
     ),
+    "joan": ("copy for joan", "mail to joan", "count_welcome failed: the counter is stuck"),
 }
 """The lines that each name must leave."""
 AUDITS = {

@@ -61,6 +61,7 @@ async def undisturbed(server: ChildProcess, folder: Path) -> None:
             f"When POST /report was answered, {REPORT} was complete already. Leave it to a "
             "background task, and let the rows take their time."
         )
+    before = file_number(report)
     deadline = time.monotonic() + 4
     while content(report) != TODAY:
         must_be_whole(report, "Somebody looked, and")
@@ -73,6 +74,12 @@ async def undisturbed(server: ChildProcess, folder: Path) -> None:
     while others(folder) and time.monotonic() < deadline:
         await asyncio.sleep(0.02)
     must_be_alone(folder, "When today's report was there,")
+    if before is not None and file_number(report) == before:
+        raise Wrong(
+            f"{REPORT} was written over where it stands: for a moment it is empty or cut off, and "
+            "somebody may look just then. Write another file, and let that one take its place in "
+            "a single step."
+        )
 
 
 async def cut_short(server: ChildProcess, folder: Path) -> None:
@@ -143,6 +150,14 @@ async def ask_for_report(server: ChildProcess, report: Path) -> None:
         raise Wrong(
             f"POST /report was answered with {response.status_code}.{await last_error(server)}"
         )
+
+
+def file_number(path: Path) -> int | None:
+    """What tells a file from the one that replaces it, as long as both are there (POSIX)."""
+    try:
+        return path.stat().st_ino if POSIX else None
+    except OSError:
+        return None
 
 
 def content(path: Path) -> str | None:

@@ -85,7 +85,9 @@ class Console:
         else:
             color = LIVE.done if response.status_code < 400 else LIVE.failed
             start = response.content[:500].decode(response.encoding or "utf-8", errors="replace")
-            self._say(f"response {response.status_code}", color, start)
+            location = response.headers.get("location")
+            where = f", Location: {location}" if location else ""
+            self._say(f"response {response.status_code}{where}", color, start)
 
     def _say(self, words: str, color: str, body: str = "") -> None:
         start = body if len(body) <= 120 else body[:119] + "…"
