@@ -168,7 +168,7 @@ def test_the_address_of_what_was_accepted_is_said() -> None:
         response.headers["Location"] = f"/jobs/{EVIL}"
 
     async def story(console: Console, bench: Bench) -> None:
-        assert await send(console) == f"response 202, Location: /jobs/{EVIL} null"
+        assert await send(console) == f"response 202 Location: /jobs/{EVIL} null"
         assert Elements(console._badge.value).tags == {"span", "code"}
 
     with_console(story, shop)
@@ -182,7 +182,7 @@ def test_hostile_and_unreadable_answers_are_text() -> None:
         boxes = choose(console, OTHER.label)
         boxes["method"].value, boxes["path"].value = EVIL, f"/{EVIL}"
         await send(console)
-        assert Elements(console._badge.value).tags == {"span", "code"}
+        assert Elements(console._badge.value).tags == {"span"}
         choose(console, "GET /bytes")
         said = await send(console)
         assert said.startswith("response 200 ")

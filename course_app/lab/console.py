@@ -43,8 +43,9 @@ class Console:
         )  # fmt: skip
         self._choice.observe(lambda _: self._show_fields(), names="value")
         self._button = ipywidgets.Button(
-            description="Send", button_style="primary", icon="paper-plane"
-        )
+            description="Send", button_style="primary", icon="paper-plane",
+            layout=ipywidgets.Layout(flex="none"),
+        )  # fmt: skip
         self._button.on_click(lambda _: self._start())
         self._badge = ipywidgets.HTML()
         self._form = ipywidgets.VBox()
@@ -86,15 +87,16 @@ class Console:
             color = LIVE.done if response.status_code < 400 else LIVE.failed
             start = response.content[:500].decode(response.encoding or "utf-8", errors="replace")
             location = response.headers.get("location")
-            where = f", Location: {location}" if location else ""
-            self._say(f"response {response.status_code}{where}", color, start)
+            where = f"Location: {location}" if location else ""
+            self._say(f"response {response.status_code}", color, where, start)
 
-    def _say(self, words: str, color: str, body: str = "") -> None:
-        start = body if len(body) <= 120 else body[:119] + "…"
+    def _say(self, words: str, color: str, *notes: str) -> None:
+        starts = [note if len(note) <= 120 else note[:119] + "…" for note in notes if note]
+        codes = [f"<code>{escape(printable(start))}</code>" for start in starts]
         self._badge.value = (
             f'<span role="status" style="border: 2px solid {color}; border-radius: 4px; '
             f'padding: 2px 8px; font-weight: 600">{escape(printable(words))}</span> '
-            f"<code>{escape(printable(start))}</code>"
+            f'<span style="overflow-wrap: anywhere">{" ".join(codes)}</span>'
         )
 
 
