@@ -4,6 +4,7 @@ No namespace has a name on this machine, no interface of it is touched: each nam
 as the process that holds it, and its virtual cables go with it, however the test ends.
 """
 
+import functools
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ NETWORK = "10.77.0"
 HOLD = 'hostname "$1" && ip link set lo up && echo ready && exec sleep 600'
 
 
+@functools.cache
 def missing() -> str:
     """Why no network namespace can be made here; empty if it can."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
